@@ -1,0 +1,1 @@
+"""Kubernetes' API as this program uses it: requests, streams and the wire format, turned into core facts."""

@@ -1,0 +1,48 @@
+"""The API server's clock, told from the ``Date`` headers of its answers.
+
+Knows how much a header cut to whole seconds can tell. Does not read any clock: the caller passes the reading
+of its own monotonic clock, so that a laptop with a wrong wall clock judges as the cluster would.
+"""
+
+import math
+from dataclasses import dataclass
+
+DRIFT = 1e-4
+"""How far apart two healthy clocks run, in seconds a second. Quartz does 1e-5 to 5e-5."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerClock:
+    """Bounds on (server time - local monotonic time), as far as the answers seen so far tell.
+
+    ``Date`` is cut to whole seconds (RFC 9110, 5.6.7), so one answer leaves the server's time open by a second
+    plus the round trip. Answers that arrive at other fractions of the second narrow it down: the bounds of all
+    of them hold at once. ``now`` uses the lower bound: a session is then never older than we say it is.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    at: float = 0.0
+    """Local reading at the last answer; the bounds widen from there with the drift."""
+
+    def answered(self, date: float, sent: float, received: float) -> "ServerClock":
+        """The clock after an answer dated ``date`` (epoch seconds, whole) to a request sent and answered at
+        these local readings (seconds)."""
+        slack = DRIFT * max(0.0, received - self.at)
+        low, high = date - received, date + 1.0 - sent
+        both = ServerClock(max(self.low - slack, low), min(self.high + slack, high), received)
+        # Bounds that exclude each other mean that one of the clocks was set, or that another API server with
+        # another clock answers now. What it says now is what counts.
+        return both if both.low <= both.high else ServerClock(low, high, received)
+
+    @property
+    def known(self) -> bool:
+        """Whether any answer has been seen."""
+        return self.low > -math.inf
+
+    def now(self, local: float) -> float:
+        """Server time in epoch seconds at this local reading; at most a second behind the truth, never ahead
+        of it while the drift is as assumed. Raises ValueError before the first answer."""
+        if not self.known:
+            raise ValueError("no answer of the API server has been seen yet")
+        return local + self.low - DRIFT * max(0.0, local - self.at)

@@ -1,0 +1,232 @@
+"""What to do with a session and when: the one function that judges, and its reasons in words.
+
+Knows the four rules, what exempts from them and which comes first. Does not know where the facts come from, and
+deletes nothing. The daemon, ``plan`` and the tests all judge through ``judge``; whatever is shown of a verdict is
+said by ``evidence``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from ssh_session_gc.core.model import Action, Owner, OwnerState, Reason, Session, SessionState
+from ssh_session_gc.core.owners import Owners, Ownership, ownership
+from ssh_session_gc.core.times import format_clock, format_duration
+
+STUCK_AFTER = 60.0
+"""Seconds after the end of an accepted deletion's grace at which a session that is still there is stuck. The
+kubelet needs a few to report; a minute is longer than any healthy node takes."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits, in seconds. An age or timeout of 0 turns its rule off; a grace of 0 is no grace."""
+
+    max_age: float = 3600.0
+    max_ttl: float = 86400.0
+    """The most that a session's own limit may ask for."""
+    owner_grace: float = 60.0
+    clock_tolerance: float = 2.0
+    start_timeout: float = 120.0
+    finished_grace: float = 60.0
+    force_after: float = 0.0
+    ownerless: bool = True
+    """False turns the Ownerless rule off: there is no owner workload to go by."""
+
+    def age_limit(self, session: Session) -> float:
+        """The age at which this session is over, in seconds; only where ``max_age`` is on."""
+        return self.max_age if session.ttl is None else min(session.ttl, self.max_ttl)
+
+
+class Verdict(NamedTuple):
+    """What the policy says of one session now.
+
+    ``due`` is the moment at which it turns, or turned, to Collect: None for Keep. ``ownership`` is None where
+    nothing is known of owners, or nobody asked.
+    """
+
+    action: Action
+    reason: Reason | None = None
+    due: float | None = None
+    ownership: Ownership | None = None
+    force: bool = False
+    """Delete with grace 0: its deletion was accepted long ago and nothing came of it."""
+
+    def at(self, now: float) -> "Verdict":
+        """The same verdict at another time: as long as the facts stand, only what is due changes."""
+        if self.due is None:
+            return self
+        return self._replace(action=Action.COLLECT if now >= self.due else Action.WAITING)
+
+
+def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdict:
+    """The verdict on one session at ``now`` (epoch seconds, the API server's clock).
+
+    Of several rules that apply, the one that was due first gives the reason. A session is due *at* its ``due``.
+    """
+    if session.keep:
+        return Verdict(Action.KEEP)
+    owned = ownership(session, owners, policy.clock_tolerance) if can_tell(owners, policy) else None
+    first: tuple[float, Reason] | None = None
+    for due, reason in (
+        (_over_age(session, policy), Reason.OVER_AGE),
+        (None if owned is None or owned.since is None else owned.since + policy.owner_grace, Reason.OWNERLESS),
+        (_start_timeout(session, policy), Reason.START_TIMEOUT),
+        (None if session.finished is None else session.finished + policy.finished_grace, Reason.FINISHED),
+    ):
+        if due is not None and (first is None or due < first[0]):
+            first = due, reason
+    if session.deletion is not None:
+        # Somebody deleted it already. Only where that led to nothing, and a rule would end it anyway, may
+        # it be deleted again.
+        if first is None or not policy.force_after:
+            return Verdict(Action.KEEP, ownership=owned)
+        first = max(first[0], session.deletion + policy.force_after), first[1]
+    if first is None:
+        return Verdict(Action.KEEP, ownership=owned)
+    return Verdict(Action.WAITING, first[1], first[0], owned, session.deletion is not None).at(now)
+
+
+def can_tell(owners: Owners, policy: Policy) -> bool:
+    """Whether the Ownerless rule may speak at all."""
+    return policy.ownerless and not owners.unknown
+
+
+def _over_age(session: Session, policy: Policy) -> float | None:
+    return session.created + policy.age_limit(session) if policy.max_age else None
+
+
+def _start_timeout(session: Session, policy: Policy) -> float | None:
+    deadline = session.created + policy.start_timeout
+    if not policy.start_timeout or (session.started is not None and session.started <= deadline):
+        return None
+    return deadline
+
+
+class Survey(msgspec.Struct):
+    """How many sessions and owners stand where, at one moment. Ages are in seconds."""
+
+    sessions: Counter[SessionState] = msgspec.field(default_factory=Counter)
+    orphans: Counter[Reason] = msgspec.field(default_factory=Counter)
+    """Sessions that are due and still there."""
+    longest_due: dict[Reason, float] = msgspec.field(default_factory=dict)
+    oldest: float = 0.0
+    """Age of the oldest session."""
+    owners: Counter[OwnerState] = msgspec.field(default_factory=Counter)
+    owner_known: bool = False
+
+
+def survey(judged: Iterable[tuple[Session, Verdict]], owners: Owners, policy: Policy, now: float) -> Survey:
+    """Counts the sessions, each with its last verdict, and the owners, as they stand at ``now``."""
+    counts = Survey(owners=Counter(o.state for o in owners.owners), owner_known=can_tell(owners, policy))
+    for session, verdict in judged:
+        current = verdict.at(now)
+        counts.sessions[session_state(session, current, now)] += 1
+        counts.oldest = max(counts.oldest, now - session.created)
+        if current.action is Action.COLLECT and current.reason and current.due is not None:
+            counts.orphans[current.reason] += 1
+            late = now - current.due
+            counts.longest_due[current.reason] = max(counts.longest_due.get(current.reason, 0.0), late)
+    return counts
+
+
+def session_state(session: Session, verdict: Verdict, now: float) -> SessionState:
+    """Where the session stands at ``now``, for the ``sessions`` gauge."""
+    if session.deletion is not None:
+        return SessionState.STUCK if now > session.deletion + STUCK_AFTER else SessionState.TERMINATING
+    if session.keep:
+        return SessionState.EXEMPT
+    if verdict.action is Action.COLLECT or verdict.reason not in (None, Reason.OVER_AGE):
+        return SessionState.WAITING
+    return SessionState.OWNED
+
+
+def evidence(session: Session, verdict: Verdict, owners: Owners, policy: Policy, now: float) -> str:
+    """The reason for the verdict as one sentence for people, with the facts that led to it."""
+    say = _Sentences(session, owners, policy, now)
+    if session.keep:
+        return "exempt by its annotation ssh-session-gc/keep"
+    if session.deletion is not None:
+        gone = f"its deletion was accepted, with grace until {say.at(session.deletion)}"
+        return f"{gone}; {say.why(verdict)}" if verdict.reason else gone
+    return say.why(verdict)
+
+
+class _Sentences:
+    """The sentences for one session; ``evidence`` chooses among them."""
+
+    def __init__(self, session: Session, owners: Owners, policy: Policy, now: float) -> None:
+        self.session, self.owners, self.policy, self.now = session, owners, policy, now
+
+    def at(self, instant: float) -> str:
+        return format_clock(instant, self.now)
+
+    def why(self, verdict: Verdict) -> str:
+        match verdict.reason:
+            case Reason.OVER_AGE if verdict.action is Action.COLLECT:
+                return f"open since {self.at(self.session.created)}, longer than {self.limit()}"
+            case Reason.OWNERLESS if verdict.ownership:
+                return self.ownerless(verdict.ownership)
+            case Reason.START_TIMEOUT:
+                return self.unstarted()
+            case Reason.FINISHED:
+                return f"its container ended at {self.at(self.session.finished or 0.0)} ({self.session.phase})"
+        return self.owned(verdict.ownership)
+
+    def limit(self) -> str:
+        policy, ttl = self.policy, self.session.ttl
+        if ttl is None:
+            return f"{format_duration(policy.max_age)} (max-age)"
+        if ttl > policy.max_ttl:
+            return f"{format_duration(policy.max_ttl)} (its own ttl of {format_duration(ttl)}, cut to max-ttl)"
+        return f"{format_duration(ttl)} (its own ttl)"
+
+    def owned(self, owned: Ownership | None) -> str:
+        if not self.policy.ownerless:
+            return "owners are not looked at (owner=none)"
+        if owned is None:
+            return f"nobody can tell who owns it: {self.owners.unknown}"
+        if owned.owner is None or owned.since is not None:
+            return self.ownerless(owned)
+        owner = owned.owner
+        where = f"container {owner.container} of {owner.pod}"
+        match owner.state:
+            case OwnerState.STARTING:
+                return f"{where} is starting and may own it"
+            case OwnerState.UNREACHABLE:
+                return f"{where} may own it: its node does not report, and it may be running"
+        return f"{where} may own it, running since {self.at(owner.born)}"
+
+    def ownerless(self, owned: Ownership) -> str:
+        word = "no owner since" if owned.exact else "no owner at least since"
+        head = f"{word} {self.at(owned.since or 0.0)}: "
+        tail = f", this session is from {self.at(self.session.created)}"
+        owner = owned.owner
+        if owner is not None:
+            return head + self.ended(owner) + tail
+        if self.session.stamp_uid:
+            name = self.session.stamp_name or f"with uid {self.session.stamp_uid}"
+            return f"{head}its creator, Pod {name}, is gone{tail}"
+        alive = [o for o in self.owners.owners if o.alive]
+        if not alive:
+            return f"{head}no owner is running{tail}"
+        oldest = min(alive, key=lambda o: o.born)
+        return f"{head}the oldest owner, {oldest.pod}, is from {self.at(oldest.born)}{tail}"
+
+    def ended(self, owner: Owner) -> str:
+        where = f"container {owner.container} of {owner.pod}"
+        after = [o for o in self.owners.owners if o.pod_uid == owner.pod_uid and o.born > owner.born]
+        starts = [o.started for o in after if o.started is not None]
+        if starts:
+            return f"{where} restarted at {self.at(min(starts))}"
+        how = f" ({owner.ending})" if owner.ending else ""
+        return f"{where} ended at {self.at(owner.finished or 0.0)}{how}"
+
+    def unstarted(self) -> str:
+        session, limit = self.session, format_duration(self.policy.start_timeout)
+        if session.started is not None:
+            late = format_duration(session.started - session.created)
+            return f"its container started {late} after its creation, later than {limit}: nobody waited for it"
+        waiting = f", {session.waiting}" if session.waiting else ""
+        return f"created at {self.at(session.created)} and not started within {limit}: {session.phase}{waiting}"

@@ -1,0 +1,307 @@
+"""Requests to the API server: configuration, authentication, errors and the server's clock.
+
+Built on kubernetes_asyncio, which reads kubeconfigs and in-cluster credentials and owns the connections; its
+generated models are not used. Knows how a request fails and says so in one line. Does not know what the answers
+mean (``wire``) and does not retry: what to do about a failure depends on the request.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+import aiohttp
+import msgspec
+from kubernetes_asyncio import config
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.client.api_client import ApiClient
+from kubernetes_asyncio.config.incluster_config import SERVICE_HOST_ENV_NAME
+from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
+from yaml import YAMLError
+
+from ssh_session_gc.core.clock import ServerClock
+from ssh_session_gc.core.text import printable
+from ssh_session_gc.kube import wire
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds for a whole request that is no watch, connecting included. kube-apiserver itself gives up after 60."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds to a connection, TLS included."""
+
+
+class ConfigError(Exception):
+    """No usable configuration: one line that says what is wrong and what to do."""
+
+
+class Unreachable(Exception):
+    """The request got no answer, or half of one."""
+
+
+class ApiError(Exception):
+    """The API server refused. ``retry_after`` is in seconds, None where the server named no time."""
+
+    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{code} {reason}: {message}" if message else f"{code} {reason}")
+        self.code, self.reason, self.message, self.retry_after = code, reason, message, retry_after
+
+    @classmethod
+    def from_status(cls, status: wire.Status, code: int = 0, retry_after: float | None = None) -> "ApiError":
+        """From the Status object of an answer or of an ERROR event. Its texts may quote anybody."""
+        after = status.details.retry_after_seconds if status.details else None
+        return cls(
+            status.code or code,
+            printable(status.reason, 64),
+            printable(status.message, 512),
+            retry_after if retry_after is not None else after,
+        )
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may well succeed later without anybody doing anything."""
+        return self.code == 429 or self.code >= 500
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A resource of the API: where its collection lies and what errors and permissions call it."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str, name: str = "") -> str:
+        """The path of the collection in this namespace, or of one object in it."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        path = f"{root}/namespaces/{namespace}/{self.plural}"
+        return f"{path}/{name}" if name else path
+
+
+PODS = Kind("", "v1", "pods")
+EVENTS = Kind("", "v1", "events")
+DEPLOYMENTS = Kind("apps", "v1", "deployments")
+STATEFULSETS = Kind("apps", "v1", "statefulsets")
+DAEMONSETS = Kind("apps", "v1", "daemonsets")
+
+
+class Observer(Protocol):
+    """Who wants to know of each request: the metrics."""
+
+    def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """A request was answered with this HTTP status, or failed with ``code`` "error"."""
+
+
+@asynccontextmanager
+async def connect(load: "Loader", observer: Observer) -> AsyncIterator["Api"]:
+    """The API server that ``load`` tells of. Nothing is sent yet. Raises ConfigError."""
+    configuration = Configuration()
+    try:
+        await load(configuration)
+        # Python 3.13 refuses certificate authorities without an authority key identifier, which Go, and so
+        # kubectl, accepts; clusters have such.
+        configuration.disable_strict_ssl_verification = True
+        client = ApiClient(configuration)
+    except _CONFIG_ERRORS as error:
+        raise ConfigError(f"cannot use the Kubernetes configuration: {_one_line(error)}") from None
+    try:
+        yield Api(client, load, observer)
+    finally:
+        await client.close()
+
+
+class Api:
+    """One API server, reached with one set of credentials."""
+
+    def __init__(self, client: ApiClient, load: "Loader", observer: Observer) -> None:
+        self._client, self._load, self._observer = client, load, observer
+        self._clock = ServerClock()
+        self._time = asyncio.get_running_loop().time
+        self.clock_was_set: Callable[[], None] = lambda: None
+        """Called when the server's clock turns out to be elsewhere than thought, by more than a second."""
+
+    @property
+    def host(self) -> str:
+        """The API server's address, for people."""
+        return str(self._client.configuration.host)
+
+    def now(self) -> float:
+        """The API server's time in epoch seconds. Raises ValueError before its first answer."""
+        return self._clock.now(self._time())
+
+    async def request(
+        self,
+        verb: str,
+        kind: Kind,
+        namespace: str,
+        name: str = "",
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """The body of the answer to one request. Raises ApiError and Unreachable."""
+        path = kind.path(namespace, name)
+        try:
+            async with (
+                asyncio.timeout(REQUEST_TIMEOUT),
+                self._send(verb, kind.plural, path, query, body, aiohttp.ClientTimeout()) as response,
+            ):
+                return await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unreachable(self._why(error)) from None
+
+    async def version(self) -> bytes:
+        """``/version``: what anybody may ask, to see whether the server is there at all."""
+        try:
+            async with (
+                asyncio.timeout(CONNECT_TIMEOUT),
+                self._send("get", "version", "/version", None, None, aiohttp.ClientTimeout()) as response,
+            ):
+                return await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unreachable(self._why(error)) from None
+
+    @asynccontextmanager
+    async def stream(
+        self, kind: Kind, namespace: str, query: Mapping[str, str], silence: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of a watch. Raises ApiError and Unreachable, also where no byte came for ``silence``
+        seconds and where the stream broke off inside a line."""
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=silence)
+        try:
+            async with self._send("watch", kind.plural, kind.path(namespace), query, None, timeout) as response:
+                yield _lines(response.content)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unreachable(self._why(error)) from None
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        verb: str,
+        resource: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, object] | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        method = {"list": "GET", "watch": "GET", "create": "POST"}.get(verb, verb.upper())
+        sent, code = self._time(), "error"
+        try:
+            headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+            response: aiohttp.ClientResponse = await self._client.rest_client.request(
+                method,
+                self.host + path,
+                query_params=dict(query or {}),
+                headers=headers,
+                body=body,
+                _preload_content=False,
+                _request_timeout=timeout,
+            )
+            code = str(response.status)
+        except config.ConfigException as error:
+            raise Unreachable(f"no credentials for {self.host}: {_one_line(error)}") from None
+        finally:
+            self._observer.request(verb, resource, code, self._time() - sent)
+        async with response:
+            self._tell_time(response.headers.get("Date"), sent)
+            if response.status >= 400:
+                await self._refuse(response)
+            yield response
+
+    async def _refuse(self, response: aiohttp.ClientResponse) -> None:
+        if response.status == 401:
+            # The token may have been rotated since it was read, or the plugin that makes it must run again.
+            await self._reload()
+        after = response.headers.get("Retry-After", "")
+        status = wire.status(await response.content.read(65536)) or wire.Status()
+        raise ApiError.from_status(
+            msgspec.structs.replace(status, code=response.status, reason=status.reason or str(response.reason)),
+            retry_after=float(after) if after.isascii() and after.isdigit() else None,
+        )
+
+    def _tell_time(self, header: str | None, sent: float) -> None:
+        try:
+            date = parsedate_to_datetime(header or "").timestamp()
+        except ValueError:
+            return  # a proxy without a clock (RFC 9110, 6.6.1)
+        before, self._clock = self._clock, self._clock.answered(date, sent, self._time())
+        if before.known and abs(self._clock.low - before.low) > 1.0:
+            self.clock_was_set()
+
+    async def _reload(self) -> None:
+        fresh = Configuration()
+        try:
+            await self._load(fresh)
+        except _CONFIG_ERRORS:
+            return  # the 401 itself will be reported; a half-written file is complete the next time
+        self._client.configuration.api_key = fresh.api_key
+        self._client.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+
+    def _why(self, error: Exception) -> str:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return f"the certificate of {self.host} is not valid: {_one_line(error.certificate_error)}"
+        if isinstance(error, TimeoutError):
+            return f"{self.host} did not answer in time"
+        return f"{self.host} is unreachable: {_one_line(error)}"
+
+
+USER_AGENT = "ssh-session-gc"
+
+LONGEST_LINE = 32 * 2**20
+"""Bytes of one watch event at the most. etcd holds objects of 1.5 MiB; JSON makes them larger, not this large."""
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a stream of any length (aiohttp's own reader refuses long ones)."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in content.iter_any():
+        head, *rest = chunk.split(b"\n")
+        parts.append(head)
+        size += len(head)
+        if rest:
+            yield b"".join(parts)
+            for line in rest[:-1]:
+                yield line
+            parts, size = [rest[-1]], len(rest[-1])
+        if size > LONGEST_LINE:
+            raise aiohttp.ClientPayloadError(f"a watch event is longer than {LONGEST_LINE} bytes")
+    if size:
+        raise aiohttp.ClientPayloadError("the stream broke off inside an event")
+
+
+Loader = Callable[[Configuration], Awaitable[None]]
+"""Fills a Configuration from where the credentials are; called again when they are refused."""
+
+# What kubernetes_asyncio lets escape when a kubeconfig is not what it should be.
+_CONFIG_ERRORS = (config.ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError)
+
+
+def loader(kubeconfig: str | None, context: str | None) -> Loader:
+    """How to fill a Configuration: from the kubeconfig named, or the one in its usual place ($KUBECONFIG,
+    ``~/.kube/config``), or, where there is none, from the Pod that we run in."""
+    usual = KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
+    path = kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+    if kubeconfig is None and not any(os.path.exists(os.path.expanduser(p)) for p in usual):
+        if SERVICE_HOST_ENV_NAME not in os.environ:
+            raise ConfigError(f"no kubeconfig at {path} and not in a Pod: name one with --kubeconfig or KUBECONFIG")
+
+        async def in_cluster(configuration: Configuration) -> None:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+
+        return in_cluster
+    if kubeconfig is not None and not os.path.exists(os.path.expanduser(kubeconfig)):
+        raise ConfigError(f"there is no kubeconfig {printable(kubeconfig)}: check --kubeconfig")
+
+    async def from_file(configuration: Configuration) -> None:
+        await config.load_kube_config(
+            config_file=path, context=context, client_configuration=configuration, persist_config=False
+        )
+
+    return from_file
+
+
+def _one_line(error: BaseException) -> str:
+    return printable(" ".join(str(error).split()) or type(error).__name__, 400)

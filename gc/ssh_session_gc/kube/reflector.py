@@ -1,0 +1,229 @@
+"""One stream of objects, kept in step with the API server: LIST in pages, then WATCH from where the list ended.
+
+Knows every way in which a watch ends and what to do about each; loses no change and never gives up. Does not
+know what the objects mean: it hands them to a Sink, complete lists and single changes, in order.
+
+The semantics are those of Kubernetes' API concepts ("Efficient detection of changes") and client-go's reflector.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+
+from ssh_session_gc.kube.client import Api, ApiError, Kind, Unreachable
+from ssh_session_gc.kube.wire import Decoder, Malformed
+
+T_contra = TypeVar("T_contra", contravariant=True)
+T = TypeVar("T")
+
+SILENCE = 90.0
+"""Seconds without a byte after which a watch is taken for dead. The API server sends a bookmark about once a
+minute (recordings: 59.8 to 60.5 s), so a healthy one is never silent for so long."""
+PAGE = 500
+"""Objects a page of a list, as kubectl and client-go ask for."""
+FORBIDDEN_RETRY = 30.0
+"""Seconds between attempts while a permission is missing: somebody has to grant it first."""
+SETTLED = 5.0
+"""Seconds for which a watch must have lived before its end counts as ordinary, not as a failure."""
+
+
+class Sink(Protocol[T_contra]):
+    """What takes a stream's objects in."""
+
+    def listed(self, items: Sequence[T_contra], broken: Sequence[str]) -> None:
+        """A complete list, which replaces all that was there. ``broken`` tells of items that are unreadable."""
+
+    def changed(self, item: T_contra) -> None:
+        """An object appeared or changed."""
+
+    def deleted(self, item: T_contra) -> None:
+        """An object is gone, or has stopped matching the selector; this is its last state."""
+
+    def unreadable(self, why: str) -> None:
+        """An object changed into something that cannot be read."""
+
+    def sync(self, trouble: str) -> None:
+        """The stream is in step (no ``trouble``), or has fallen behind and why."""
+
+
+class StreamObserver(Protocol):
+    """Who wants to know how the stream is doing: the metrics and the log."""
+
+    def event(self, stream: str) -> None:
+        """Something arrived: a list, an event, a bookmark."""
+
+    def restarted(self, stream: str, cause: str, detail: str) -> None:
+        """A list or a watch ended, for this cause; "closed" is the ordinary end."""
+
+
+class Reflector(Generic[T]):
+    """Keeps one Sink in step with one collection."""
+
+    def __init__(
+        self,
+        api: Api,
+        stream: str,
+        kind: Kind,
+        namespace: str,
+        query: Mapping[str, str],
+        decoder: Decoder[T],
+        sink: Sink[T],
+        observer: StreamObserver,
+        *,
+        silence: float = SILENCE,
+    ) -> None:
+        self._api, self._stream, self._kind, self._namespace = api, stream, kind, namespace
+        self._query, self._decoder, self._sink, self._observer = dict(query), decoder, sink, observer
+        self._silence = silence
+        self._version = ""
+        """The resourceVersion to go on from; empty where a list is needed."""
+
+    async def run(self) -> None:
+        """Runs until cancelled. Raises nothing that the API server could cause."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((ApiError, Unreachable, Malformed)),
+            wait=_wait,
+            before_sleep=self._failed,
+        )
+        while True:
+            # Each success starts the back-off anew.
+            await retrying(self._list_and_watch)
+
+    async def _list_and_watch(self) -> None:
+        if not self._version:
+            self._version = await list_all(
+                self._api, self._kind, self._namespace, self._query, self._decoder, self._sink.listed
+            )
+            self._observer.event(self._stream)
+        await self._watch()
+
+    async def _watch(self) -> None:
+        query = {
+            **self._query,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            # Spread out, so that after a restart of the API server not everybody comes back at once.
+            "timeoutSeconds": str(random.randint(240, 480)),  # noqa: S311 - jitter, not a secret
+        }
+        time = asyncio.get_running_loop().time
+        begun = math.inf
+        try:
+            async with self._api.stream(self._kind, self._namespace, query, self._silence) as lines:
+                begun = time()
+                self._sink.sync("")
+                async for line in lines:
+                    self._take(line)
+            self._observer.restarted(self._stream, "closed", "")
+        except Unreachable as error:
+            # A watch that lived is simply taken up again where it ended; one that never came to life, or died
+            # at once, waits its turn.
+            if time() - begun < SETTLED:
+                raise
+            self._observer.restarted(self._stream, *_cause(error))
+        if time() - begun < SETTLED:
+            # A server that ends every watch at once must not have us spin.
+            await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311
+
+    def _take(self, line: bytes) -> None:
+        if not line:
+            return
+        event = self._decoder.event(line)
+        if event.status is not None:
+            # Whatever it is, the API server cannot go on from here; client-go lists again, too.
+            self._version = ""
+            raise ApiError.from_status(event.status)
+        self._version = event.resource_version
+        self._observer.event(self._stream)
+        match event.type, event.object:
+            case "BOOKMARK", _:
+                pass
+            case _, None:
+                self._sink.unreadable(event.broken)
+            case "DELETED", gone:
+                self._sink.deleted(gone)
+            case _, present:
+                self._sink.changed(present)
+
+    def _failed(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        cause, detail = _cause(error)
+        if isinstance(error, Malformed) or (isinstance(error, ApiError) and not _keeps_place(error)):
+            # What was missed cannot be watched, or cannot be read: only a list tells how things are now.
+            self._version = ""
+        self._sink.sync(detail)
+        self._observer.restarted(self._stream, cause, detail)
+
+
+async def list_all(
+    api: Api,
+    kind: Kind,
+    namespace: str,
+    query: Mapping[str, str],
+    decoder: Decoder[T],
+    take: Callable[[list[T], list[str]], None],
+) -> str:
+    """Lists a collection in pages, with consistent reads, and hands it over whole. Returns its resourceVersion.
+
+    Without a ``resourceVersion`` parameter the API server answers from etcd, or makes sure that its cache is as
+    new (Kubernetes API concepts, "Semantics for get and list"). Raises ApiError, Unreachable and Malformed.
+    """
+    limit, token = PAGE, ""
+    items: list[T] = []
+    broken: list[str] = []
+    while True:
+        paging = {"limit": str(limit)} if limit else {}
+        if token:
+            paging["continue"] = token
+        try:
+            body = await api.request("list", kind, namespace, query={**query, **paging})
+        except ApiError as error:
+            if error.code != 410 or not token:
+                raise
+            # The token outlived the compaction of what it points to: once more from the start, in one piece.
+            limit, token = 0, ""
+            items, broken = [], []
+            continue
+        page = decoder.page(body)
+        items.extend(page.items)
+        broken.extend(page.broken)
+        token = page.continue_
+        if not token:
+            take(items, broken)
+            return page.resource_version
+
+
+def _keeps_place(error: ApiError) -> bool:
+    """Whether a watch that was refused so may be asked for again from the same resourceVersion. Not after 410
+    (too old), 400 (not understood) and 504 (newer than anything there: etcd was restored from a backup)."""
+    return error.code in (401, 403, 429) or (error.code >= 500 and error.code != 504)
+
+
+def _cause(error: BaseException | None) -> tuple[str, str]:
+    """The metric's ``cause`` and a sentence for people."""
+    match error:
+        case ApiError(code=410):
+            return "expired", str(error)
+        case ApiError(code=code):
+            return {401: "unauthorized", 403: "forbidden", 429: "throttled"}.get(code, "refused"), str(error)
+        case Malformed():
+            return "malformed", f"the API server sent something unreadable: {error}"
+    return "broken", str(error)
+
+
+_backoff = wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, ApiError):
+        if error.code == 403:
+            return FORBIDDEN_RETRY * random.uniform(0.9, 1.1)  # noqa: S311
+        if error.retry_after is not None:
+            # As asked, but not for ever, and not everybody in the same instant.
+            return min(error.retry_after, 300.0) + random.uniform(0.0, 0.5)  # noqa: S311
+    return _backoff(state)

@@ -1,0 +1,59 @@
+"""The log: one structured line a fact, on stderr.
+
+Knows the formats (JSON in a Pod, readable on a terminal) and makes sure that no text in any line is huge or can
+repaint a terminal, wherever it came from. Does not know what is worth a line.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+from ssh_session_gc.core.text import printable
+
+LogFormat = Literal["auto", "json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+LONGEST_VALUE = 1024
+"""Characters of one value in a log line."""
+
+
+def configure(fmt: LogFormat, level: LogLevel) -> None:
+    """Sets up structlog, and the standard library's logging of our dependencies, for the whole process."""
+    console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render: list[structlog.typing.Processor] = (
+        [_safe, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)]
+        if console
+        else [structlog.processors.format_exc_info, _safe, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    )
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # What asyncio and aiohttp have to say comes out in the same form; below a warning it is not for operators.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *render,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _safe(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in line.items():
+        if isinstance(value, str) and key != "exception":
+            line[key] = printable(value, LONGEST_VALUE)
+    return line

@@ -1,0 +1,155 @@
+"""The metrics of the contract, in a registry of their own.
+
+Knows their names, labels and meaning. Every label value comes from a fixed set of ours: nothing that a Pod says
+can add a time series. Gauges about sessions and owners are counted when they are scraped, from a survey that the
+owner of this object provides, so that they cannot drift from the truth.
+"""
+
+import platform
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from ssh_session_gc import __version__
+from ssh_session_gc.core.model import OwnerState, Reason, SessionState
+from ssh_session_gc.core.policy import Survey
+
+PREFIX = "ssh_session_gc"
+
+
+class Stream(StrEnum):
+    """The three streams that are watched."""
+
+    SESSIONS = "session-pods"
+    WORKLOAD = "owner-workload"
+    OWNER_PODS = "owner-pods"
+
+
+class Outcome(StrEnum):
+    """What became of one deletion."""
+
+    DELETED = "deleted"
+    GONE = "gone"
+    """It was not there any more."""
+    CHANGED = "changed"
+    """It is not what was judged: it will be judged again."""
+    DRY_RUN = "dry_run"
+    FORBIDDEN = "forbidden"
+    ERROR = "error"
+
+
+class Metrics:
+    """All metrics of one process."""
+
+    def __init__(self, *, dry_run: bool, streams: tuple[Stream, ...]) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{PREFIX}_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"{PREFIX}_{name}", text, labels, registry=registry)
+
+        self.deletions = counter("deletions_total", "Deletions by reason and outcome", "reason", "outcome")
+        self.deletion_lag = Histogram(
+            f"{PREFIX}_deletion_lag_seconds",
+            "From the moment a session is due to the API server's acceptance of its deletion",
+            ["reason"],
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+            registry=registry,
+        )
+        self._synced = gauge("synced", "Whether the stream is in step with the API server", "stream")
+        self._last_event = gauge(
+            "last_event_timestamp_seconds", "When the stream last brought anything, bookmarks included", "stream"
+        )
+        self._restarts = counter(
+            "stream_restarts_total", "Times that the stream was taken up again", "stream", "cause"
+        )
+        self._requests = counter("api_requests_total", "Requests to the API server", "verb", "resource", "code")
+        self._request_duration = Histogram(
+            f"{PREFIX}_api_request_duration_seconds",
+            "Seconds to the answer's header",
+            ["verb", "resource"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
+        )
+        self.invalid_annotations = counter(
+            "invalid_annotations_total", "Annotations of ours on sessions that could not be read and are ignored"
+        )
+        self.leader = gauge("leader", "Whether this process is the one that deletes")
+        gauge("dry_run", "Whether this process only says what it would delete").set(dry_run)
+        Info(f"{PREFIX}_build", "The program's version", registry=registry).info(
+            {"version": __version__, "python": platform.python_version()}
+        )
+        # A series that begins at its first increase hides that increase from rate().
+        for reason in Reason:
+            self.deletion_lag.labels(reason)
+            for outcome in Outcome:
+                self.deletions.labels(reason, outcome)
+        for stream in streams:
+            self._synced.labels(stream)
+
+    def watch(self, survey: Callable[[], Survey]) -> None:
+        """Registers where the gauges about sessions and owners come from."""
+        self.registry.register(_Surveyed(survey))
+
+    def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """A request was answered (``code`` is its HTTP status) or failed (``code`` is "error")."""
+        self._requests.labels(verb, resource, code).inc()
+        self._request_duration.labels(verb, resource).observe(seconds)
+
+    def event(self, stream: Stream, at: float) -> None:
+        """Something arrived at ``at`` (epoch seconds)."""
+        self._last_event.labels(stream).set(at)
+
+    def restarted(self, stream: Stream, cause: str) -> None:
+        """A list or watch ended."""
+        self._restarts.labels(stream, cause).inc()
+
+    def synced(self, stream: Stream, synced: bool) -> None:
+        """The stream is in step, or not."""
+        self._synced.labels(stream).set(synced)
+
+
+class _Surveyed(Collector):
+    def __init__(self, survey: Callable[[], Survey]) -> None:
+        self._survey = survey
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing to say before the first scrape; registering must not take a survey."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges, counted now."""
+        now = self._survey()
+
+        def family(name: str, text: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
+            metric = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+            for key, value in values.items():
+                metric.add_metric([key], value)
+            return metric
+
+        yield family("sessions", "Sessions by state", "state", {s: now.sessions[s] for s in SessionState})
+        yield family(
+            "orphans", "Sessions that are due and still there", "reason", {r: now.orphans[r] for r in Reason}
+        )
+        yield family(
+            "orphan_oldest_seconds",
+            "How long the longest due of them is past due",
+            "reason",
+            {r: now.longest_due.get(r, 0.0) for r in Reason},
+        )
+        yield family("owners", "Owner incarnations by state", "state", {s: now.owners[s] for s in OwnerState})
+        yield GaugeMetricFamily(
+            f"{PREFIX}_owner_known",
+            "Whether owners are known, so that a session can be Ownerless",
+            value=now.owner_known,
+        )
+        yield GaugeMetricFamily(f"{PREFIX}_oldest_session_age_seconds", "Age of the oldest session", value=now.oldest)
