@@ -90,19 +90,17 @@ class Owners(msgspec.Struct, frozen=True):
         while its node is cut off, looks the same from here: ``doubts`` has it looked up before anybody dies
         of it.
         """
-        return msgspec.structs.replace(
-            self,
-            owners=tuple(
-                _ended(o, at, "its Pod is gone", confirmed=False) if o.pod_uid == pod_uid else o for o in self.owners
-            ),
+        owners = (
+            _ended(o, at, "its Pod is gone", confirmed=False) if o.pod_uid == pod_uid else o for o in self.owners
         )
+        return msgspec.structs.replace(self, owners=_pruned(tuple(owners)))
 
     def listed(self, pods: Iterable[OwnerPod], at: float, since: float | None = None) -> "Owners":
         """After a complete list of the Pods at ``at``: those that are not in it are gone.
 
         ``since`` is when the Pods were last known before it; None for the first list of all.
         """
-        gap = self.gap if since is None else Gap(since, at)
+        gap = Gap(since, at) if since is not None and since < at else self.gap
         known = msgspec.structs.replace(self, began=at if since is None else self.began, gap=gap)
         present = set()
         for pod in pods:

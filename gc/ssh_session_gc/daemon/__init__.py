@@ -1,0 +1,1 @@
+"""The daemon: it keeps a view of the cluster, judges every session and deletes what is due."""

@@ -9,7 +9,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
@@ -25,6 +24,7 @@ from yaml import YAMLError
 from ssh_session_gc.core.clock import ServerClock
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.kube import wire
+from ssh_session_gc.kube.resources import Kind
 
 REQUEST_TIMEOUT = 30.0
 """Seconds for a whole request that is no watch, connecting included. kube-apiserver itself gives up after 60."""
@@ -62,28 +62,6 @@ class ApiError(Exception):
     def transient(self) -> bool:
         """Whether the same request may well succeed later without anybody doing anything."""
         return self.code == 429 or self.code >= 500
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A resource of the API: where its collection lies and what errors and permissions call it."""
-
-    group: str
-    version: str
-    plural: str
-
-    def path(self, namespace: str, name: str = "") -> str:
-        """The path of the collection in this namespace, or of one object in it."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        path = f"{root}/namespaces/{namespace}/{self.plural}"
-        return f"{path}/{name}" if name else path
-
-
-PODS = Kind("", "v1", "pods")
-EVENTS = Kind("", "v1", "events")
-DEPLOYMENTS = Kind("apps", "v1", "deployments")
-STATEFULSETS = Kind("apps", "v1", "statefulsets")
-DAEMONSETS = Kind("apps", "v1", "daemonsets")
 
 
 class Observer(Protocol):

@@ -14,7 +14,8 @@ from typing import Generic, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from ssh_session_gc.kube.client import Api, ApiError, Kind, Unreachable
+from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.resources import Kind
 from ssh_session_gc.kube.wire import Decoder, Malformed
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -49,15 +50,11 @@ class Sink(Protocol[T_contra]):
     def sync(self, trouble: str) -> None:
         """The stream is in step (no ``trouble``), or has fallen behind and why."""
 
+    def arrived(self) -> None:
+        """Something came: a list, an event, a bookmark."""
 
-class StreamObserver(Protocol):
-    """Who wants to know how the stream is doing: the metrics and the log."""
-
-    def event(self, stream: str) -> None:
-        """Something arrived: a list, an event, a bookmark."""
-
-    def restarted(self, stream: str, cause: str, detail: str) -> None:
-        """A list or a watch ended, for this cause; "closed" is the ordinary end."""
+    def restarted(self, cause: str, detail: str) -> None:
+        """A list or a watch ended and is taken up again; the cause "closed" is the ordinary end."""
 
 
 class Reflector(Generic[T]):
@@ -66,19 +63,16 @@ class Reflector(Generic[T]):
     def __init__(
         self,
         api: Api,
-        stream: str,
         kind: Kind,
         namespace: str,
         query: Mapping[str, str],
         decoder: Decoder[T],
         sink: Sink[T],
-        observer: StreamObserver,
         *,
         silence: float = SILENCE,
     ) -> None:
-        self._api, self._stream, self._kind, self._namespace = api, stream, kind, namespace
-        self._query, self._decoder, self._sink, self._observer = dict(query), decoder, sink, observer
-        self._silence = silence
+        self._api, self._kind, self._namespace, self._query = api, kind, namespace, dict(query)
+        self._decoder, self._sink, self._silence = decoder, sink, silence
         self._version = ""
         """The resourceVersion to go on from; empty where a list is needed."""
 
@@ -98,7 +92,7 @@ class Reflector(Generic[T]):
             self._version = await list_all(
                 self._api, self._kind, self._namespace, self._query, self._decoder, self._sink.listed
             )
-            self._observer.event(self._stream)
+            self._sink.arrived()
         await self._watch()
 
     async def _watch(self) -> None:
@@ -118,13 +112,13 @@ class Reflector(Generic[T]):
                 self._sink.sync("")
                 async for line in lines:
                     self._take(line)
-            self._observer.restarted(self._stream, "closed", "")
+            self._sink.restarted("closed", "")
         except Unreachable as error:
             # A watch that lived is simply taken up again where it ended; one that never came to life, or died
             # at once, waits its turn.
             if time() - begun < SETTLED:
                 raise
-            self._observer.restarted(self._stream, *_cause(error))
+            self._sink.restarted(*_cause(error))
         if time() - begun < SETTLED:
             # A server that ends every watch at once must not have us spin.
             await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311
@@ -138,7 +132,7 @@ class Reflector(Generic[T]):
             self._version = ""
             raise ApiError.from_status(event.status)
         self._version = event.resource_version
-        self._observer.event(self._stream)
+        self._sink.arrived()
         match event.type, event.object:
             case "BOOKMARK", _:
                 pass
@@ -156,7 +150,7 @@ class Reflector(Generic[T]):
             # What was missed cannot be watched, or cannot be read: only a list tells how things are now.
             self._version = ""
         self._sink.sync(detail)
-        self._observer.restarted(self._stream, cause, detail)
+        self._sink.restarted(cause, detail)
 
 
 async def list_all(

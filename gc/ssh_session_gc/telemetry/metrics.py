@@ -46,7 +46,7 @@ class Outcome(StrEnum):
 class Metrics:
     """All metrics of one process."""
 
-    def __init__(self, *, dry_run: bool, streams: tuple[Stream, ...]) -> None:
+    def __init__(self, *, dry_run: bool) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
@@ -93,7 +93,7 @@ class Metrics:
             self.deletion_lag.labels(reason)
             for outcome in Outcome:
                 self.deletions.labels(reason, outcome)
-        for stream in streams:
+        for stream in Stream:
             self._synced.labels(stream)
 
     def watch(self, survey: Callable[[], Survey]) -> None:

@@ -1,0 +1,5 @@
+"""``python -m ssh_session_gc``."""
+
+from ssh_session_gc.cli.main import main
+
+main()

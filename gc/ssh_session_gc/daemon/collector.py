@@ -1,0 +1,321 @@
+"""The collector: knows when each session is next due, sleeps until then, and deletes what is due.
+
+There is no sweep and no polling: a change of the view judges what it touches, and a timer waits for the earliest
+due of all. Knows what follows a verdict and a deletion. Does not know how to judge (``core.policy``), to read
+owners afresh (``fresh``) or to delete (``deletion``).
+"""
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from ssh_session_gc.core.model import Action, Reason, Session
+from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.policy import Survey, Verdict, evidence, judge, survey
+from ssh_session_gc.core.times import format_instant
+from ssh_session_gc.daemon.deletion import Deleter, Result
+from ssh_session_gc.daemon.events import Recorder
+from ssh_session_gc.daemon.fresh import read_owners
+from ssh_session_gc.daemon.settings import DryRun, Settings
+from ssh_session_gc.daemon.view import View
+from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.resources import PODS
+from ssh_session_gc.kube.wire import Decoder, Malformed, Pod
+from ssh_session_gc.telemetry.metrics import Metrics, Outcome
+
+log = structlog.stdlib.get_logger()
+
+FORBIDDEN_RETRY = 60.0
+"""Seconds until a forbidden deletion is tried again: somebody has to grant the permission first."""
+ERROR_RETRY = 15.0
+"""Seconds until a session whose deletion failed, or whose owners could not be read, is tried again."""
+FAREWELL = 1.0
+"""Seconds that deletions under way get to finish when the program stops."""
+
+_pods = Decoder(Pod)
+
+
+class Collector:
+    """Judges the sessions of a view and deletes those that are due."""
+
+    def __init__(self, view: View, api: Api, settings: Settings, metrics: Metrics, recorder: Recorder) -> None:
+        self._view, self._api, self._settings = view, api, settings
+        self._metrics, self._recorder = metrics, recorder
+        self._policy = settings.policy
+        self._deleter = Deleter(api, settings)
+        self._limiter = Limiter(settings.max_deletes_per_minute)
+        self.verdicts: dict[str, Verdict] = {}
+        """The last verdict on each session, by uid."""
+        self._timers: list[tuple[float, str]] = []
+        """A heap of (when to look, uid). An entry is void unless ``_looks`` has the same time."""
+        self._looks: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
+        self._busy: set[str] = set()
+        """Sessions in the hands of a worker or of a fresh read."""
+        self._done: dict[str, tuple[Reason | None, bool]] = {}
+        """What needs no second time: the deletion was accepted, or announced in a dry run, for this verdict."""
+        self._failed: set[str] = set()
+        """Sessions whose failed deletion was already reported in an Event."""
+        self._forbidden_until = 0.0
+        """No deletion is tried before; set while the permission is missing."""
+        self._closing = False
+        self._all_changed = False
+        self._wake = asyncio.Event()
+        self._due: asyncio.Queue[tuple[str, Owners | None]] = asyncio.Queue()
+        view.session_changed = self._session_changed
+        view.owners_changed = self._owners_changed
+        api.clock_was_set = self._wake.set
+
+    async def run(self) -> None:
+        """Collects until cancelled; deletions under way then get a moment to finish, and nothing new begins."""
+        workers = {asyncio.create_task(self._work()) for _ in range(self._settings.concurrency)}
+        checks: set[asyncio.Task[None]] = set()
+        for worker in workers:
+            worker.add_done_callback(lambda _: self._wake.set())
+        try:
+            while True:
+                self._wake.clear()
+                for task in workers | checks:
+                    if task.done():
+                        task.result()  # a worker ends by a mistake of ours only, which must not stay hidden
+                if self._all_changed:
+                    self._all_changed = False
+                    for uid in self._view.sessions.by_uid:
+                        self._judge(uid)
+                if ownerless := self._hand_out():
+                    check = asyncio.create_task(self._check_owners(ownerless))
+                    checks.add(check)
+                    check.add_done_callback(lambda _: self._wake.set())
+                checks = {check for check in checks if not check.done() or check.exception()}
+                await self._until_next()
+        finally:
+            self._closing = True
+            under_way = {task for task in workers if task in self._deleter.in_flight}
+            for task in (workers | checks) - under_way:
+                task.cancel()
+            if under_way:
+                await asyncio.wait(under_way, timeout=FAREWELL)
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*workers, *checks, return_exceptions=True)
+
+    def survey(self) -> Survey:
+        """How the sessions and owners stand now."""
+        sessions, verdicts = self._view.sessions.by_uid, self.verdicts
+        judged = ((session, verdicts[uid]) for uid, session in sessions.items() if uid in verdicts)
+        return survey(judged, self._view.owners, self._policy, self._api.now())
+
+    def _session_changed(self, uid: str) -> None:
+        if uid in self._view.sessions.by_uid:
+            self._judge(uid)
+        else:
+            for per_session in (self.verdicts, self._looks, self._not_before, self._done):
+                per_session.pop(uid, None)
+            self._failed.discard(uid)
+
+    def _owners_changed(self) -> None:
+        # Owners change in bursts, during a rollout or a list: all sessions are judged once after it.
+        self._all_changed = True
+        self._wake.set()
+
+    def _judge(self, uid: str) -> None:
+        """Judges one session and sets its timer."""
+        session = self._view.sessions.by_uid[uid]
+        verdict = judge(session, self._view.owners, self._policy, self._api.now())
+        self.verdicts[uid] = verdict
+        done = self._done.get(uid) == (verdict.reason, verdict.force)
+        if verdict.due is None or uid in self._busy or done:
+            self._looks.pop(uid, None)
+            return
+        look = max(verdict.due, self._not_before.get(uid, 0.0))
+        if self._looks.get(uid) != look:
+            self._looks[uid] = look
+            heapq.heappush(self._timers, (look, uid))
+            if self._timers[0][1] == uid:
+                self._wake.set()
+
+    def _hand_out(self) -> list[str]:
+        """Gives all sessions whose time has come to the workers, but for the Ownerless, which it returns."""
+        now = self._api.now() if self._timers else 0.0
+        ownerless = []
+        while self._timers and self._timers[0][0] <= now:
+            look, uid = heapq.heappop(self._timers)
+            if self._looks.get(uid) != look:
+                continue
+            del self._looks[uid]
+            self._busy.add(uid)
+            if self.verdicts[uid].reason is Reason.OWNERLESS:
+                ownerless.append(uid)
+            else:
+                self._due.put_nowait((uid, None))
+        return ownerless
+
+    async def _until_next(self) -> None:
+        while self._timers and self._looks.get(self._timers[0][1]) != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        delay = max(0.0, self._timers[0][0] - self._api.now()) if self._timers else None
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _check_owners(self, uids: list[str]) -> None:
+        """Reads the owners afresh, and hands those to the workers that are still due after it."""
+        sessions = [s for uid in uids if (s := self._view.sessions.by_uid.get(uid))]
+        selector = self._view.workload.selector
+        try:
+            fresh = await read_owners(self._api, self._settings, self._view.owners, selector, sessions)
+        except (ApiError, Unreachable, Malformed) as error:
+            log.warning(
+                "owners_unreadable",
+                error=str(error),
+                sessions=len(uids),
+                hint="nobody is collected as Ownerless until the owners can be read",
+            )
+            self._release(uids, ERROR_RETRY)
+            return
+        now = self._api.now()
+        for session in sessions:
+            verdict = judge(session, fresh, self._policy, now)
+            if verdict.action is Action.COLLECT:
+                self._due.put_nowait((session.uid, fresh))
+                continue
+            log.info("session_kept", **self._facts(session, verdict, fresh, now))
+            # The streams will catch up and have it judged again; until then, look again after a while.
+            self._release([session.uid], max(self._policy.owner_grace, ERROR_RETRY))
+        self._release([uid for uid in uids if uid not in self._view.sessions.by_uid])
+
+    async def _work(self) -> None:
+        while not self._closing:
+            uid, fresh = await self._due.get()
+            await self._limiter.wait()
+            wait = await self._collect(uid, fresh)
+            self._release([uid], wait)
+
+    def _release(self, uids: Iterable[str], wait: float = 0.0) -> None:
+        for uid in uids:
+            self._busy.discard(uid)
+            if uid in self._view.sessions.by_uid:
+                if wait:
+                    self._not_before[uid] = self._api.now() + wait * random.uniform(1.0, 1.2)  # noqa: S311
+                else:
+                    self._not_before.pop(uid, None)
+                self._judge(uid)
+                self._wake.set()
+
+    async def _collect(self, uid: str, fresh: Owners | None) -> float:
+        """Deletes one session, if it is still due. Returns the seconds to wait before it is looked at again."""
+        session = self._view.sessions.by_uid.get(uid)
+        if session is None:
+            return 0.0
+        if (wait := self._forbidden_until - self._api.now()) > 0:
+            return wait
+        owners = fresh or self._view.owners
+        # It may have changed while it waited for its turn: what it is now is what counts.
+        verdict = judge(session, owners, self._policy, self._api.now())
+        if verdict.action is not Action.COLLECT or verdict.reason is None:
+            return 0.0
+        if verdict.reason is Reason.OWNERLESS and fresh is None:
+            return 0.0  # it comes back, by way of a fresh read
+        result = await self._deleter.delete(session, verdict)
+        self._metrics.deletions.labels(verdict.reason, result.outcome).inc()
+        return await self._conclude(session, verdict, owners, result)
+
+    async def _conclude(self, session: Session, verdict: Verdict, owners: Owners, result: Result) -> float:
+        now = self._api.now()
+        facts = self._facts(session, verdict, owners, now) | {"outcome": str(result.outcome)}
+        match result.outcome:
+            case Outcome.DELETED | Outcome.DRY_RUN:
+                self._done[session.uid] = (verdict.reason, verdict.force)
+                self._forbidden_until = 0.0
+                if result.outcome is Outcome.DRY_RUN:
+                    log.info("session_would_be_collected", **facts)
+                    return 0.0
+                self._metrics.deletion_lag.labels(verdict.reason).observe(max(0.0, now - (verdict.due or now)))
+                log.info("session_collected", **facts)
+                self._recorder.record(session, "Normal", "SessionCollected", f"{verdict.reason}: {facts['evidence']}")
+                return 0.0
+            case Outcome.GONE:
+                log.info("session_gone", **facts)
+                self._view.sessions.drop(session.uid)
+                return 0.0
+            case Outcome.CHANGED:
+                log.info("session_changed", **facts)
+                return await self._read_again(session)
+            case Outcome.FORBIDDEN:
+                if not self._forbidden_until:
+                    hint = f"grant verb delete on pods in namespace {self._settings.session_namespace}"
+                    log.error("deletion_forbidden", error=result.detail, hint=hint, **facts)
+                self._report_failure(session, result.detail)
+                self._forbidden_until = now + FORBIDDEN_RETRY
+                return FORBIDDEN_RETRY
+        log.warning("deletion_failed", error=result.detail, **facts)
+        self._report_failure(session, result.detail)
+        return max(ERROR_RETRY, result.retry_after)
+
+    def _report_failure(self, session: Session, detail: str) -> None:
+        if session.uid not in self._failed and self._settings.dry_run is DryRun.NONE:
+            self._failed.add(session.uid)
+            self._recorder.record(session, "Warning", "SessionDeletionFailed", detail)
+
+    async def _read_again(self, session: Session) -> float:
+        """Brings one session up to date without waiting for the watch. Returns the seconds to wait."""
+        try:
+            body = await self._api.request("get", PODS, self._settings.session_namespace, session.name)
+            pod = _pods.object(body)
+        except ApiError as error:
+            if error.code != 404:
+                return ERROR_RETRY
+            self._view.sessions.drop(session.uid)
+            return 0.0
+        except (Unreachable, Malformed):
+            return ERROR_RETRY
+        if pod.metadata.uid != session.uid:
+            self._view.sessions.drop(session.uid)  # another session has its name now
+        elif pod.metadata.resource_version == session.resource_version:
+            return ERROR_RETRY  # nothing newer there, and yet refused: do not spin
+        else:
+            self._view.sessions.changed(pod)
+        return 0.0
+
+    def _facts(self, session: Session, verdict: Verdict, owners: Owners, now: float) -> dict[str, object]:
+        """Everything that a log line says of a session, in the words of the contract."""
+        owner = verdict.ownership.owner if verdict.ownership else None
+        return {
+            "namespace": self._settings.session_namespace,
+            "pod": session.name,
+            "uid": session.uid,
+            "user": session.user,
+            "connection_id": session.connection_id,
+            "client_ip": session.client_ip,
+            "reason": verdict.reason and str(verdict.reason),
+            "due": None if verdict.due is None else format_instant(verdict.due),
+            "age_seconds": round(now - session.created, 3),
+            "owner": owner.pod if owner else None,
+            "evidence": evidence(session, verdict, owners, self._policy, now),
+            "dry_run": str(self._settings.dry_run),
+        }
+
+
+class Limiter:
+    """Lets at most so many through in any minute; 0 for no limit."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._limit = per_minute
+        self._passed: deque[float] = deque(maxlen=per_minute or None)
+        self._turn = asyncio.Lock()
+        self._time: Callable[[], float] = asyncio.get_running_loop().time
+
+    async def wait(self) -> None:
+        """Returns when one more may pass, in the order of arrival."""
+        if not self._limit:
+            return
+        async with self._turn:
+            if len(self._passed) == self._limit:
+                await asyncio.sleep(self._passed[0] + 60.0 - self._time())
+            self._passed.append(self._time())

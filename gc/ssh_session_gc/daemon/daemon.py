@@ -1,0 +1,170 @@
+"""Puts the daemon together: streams into the view, the view into the collector, and all of it on a port.
+
+Knows what runs beside what, in which order it starts and in which it stops. Does none of the work itself.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+import structlog
+
+from ssh_session_gc import __version__
+from ssh_session_gc.core.times import format_duration
+from ssh_session_gc.daemon.collector import Collector
+from ssh_session_gc.daemon.events import Recorder
+from ssh_session_gc.daemon.settings import DryRun, OwnerRef, Settings
+from ssh_session_gc.daemon.view import View
+from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.reflector import SILENCE, Reflector
+from ssh_session_gc.kube.resources import NAMESPACES, PODS
+from ssh_session_gc.kube.wire import Decoder, Pod, Workload
+from ssh_session_gc.telemetry.http import Server, out_of_sync
+from ssh_session_gc.telemetry.metrics import Metrics
+
+log = structlog.stdlib.get_logger()
+
+FLUSH = 0.5
+"""Seconds that the last Events get to be written when the program stops."""
+
+
+class StartError(Exception):
+    """It makes no sense to go on: one line that says what is wrong and what to do."""
+
+
+class Daemon:
+    """One collector with all that it needs."""
+
+    def __init__(self, settings: Settings, api: Api, metrics: Metrics, *, silence: float = SILENCE) -> None:
+        self._settings, self._api, self._metrics, self._silence = settings, api, metrics, silence
+        self._started = 0.0
+        self._hopeless: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.view = View(settings, metrics, api.now)
+        self.view.hopeless = self._give_up
+        self._recorder = Recorder(api, settings.session_namespace)
+        self.collector = Collector(self.view, api, settings, metrics, self._recorder)
+        self.server = Server(metrics.registry, self.healthy, self.ready)
+        metrics.watch(self.collector.survey)
+
+    async def run(self, stop: asyncio.Event, host: str, port: int) -> None:
+        """Runs until ``stop``, then ends within a second or two. Raises StartError."""
+        try:
+            await self.server.start(host, port)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise StartError(f"cannot listen on {host}:{port}: {why}; choose another with --listen") from None
+        try:
+            await self._greet()
+            await self._work(stop)
+        finally:
+            await self.server.stop()
+        log.info("stopped")
+
+    def healthy(self) -> Mapping[str, str]:
+        """The checks of ``/healthz``: no stream has been out of step for too long."""
+        if not self._started:
+            return {}
+        now = self._api.now()
+        return {
+            feed.stream: "" if feed.trouble == "" else out_of_sync(now - (feed.fell_behind or self._started))
+            for feed in self.view.feeds
+        }
+
+    def ready(self) -> Mapping[str, str]:
+        """The checks of ``/readyz``: every stream has been in step once."""
+        return {
+            feed.stream: "not in step with the API server yet" if feed.trouble is None else ""
+            for feed in self.view.feeds
+        }
+
+    async def _greet(self) -> None:
+        settings, policy = self._settings, self._settings.policy
+        try:
+            await self._api.version()
+        except (Unreachable, ApiError) as error:
+            raise StartError(f"{error}; check the address and the credentials (--kubeconfig, --context)") from None
+        self._started = self._api.now()
+        log.info(
+            "started",
+            version=__version__,
+            server=self._api.host,
+            session_namespace=settings.session_namespace,
+            session_selector=settings.session_selector,
+            owner=str(settings.owner or settings.owner_selector or "none"),
+            max_age=format_duration(policy.max_age),
+            owner_grace=format_duration(policy.owner_grace),
+            start_timeout=format_duration(policy.start_timeout),
+            finished_grace=format_duration(policy.finished_grace),
+            dry_run=settings.dry_run,
+            listen=self.server.address,
+        )
+        if settings.dry_run is not DryRun.NONE:
+            log.warning("dry_run", hint="nothing will be deleted; each session that would be is logged once")
+        try:
+            await self._api.request("get", NAMESPACES, "", settings.session_namespace)
+        except ApiError as error:
+            # Without the permission to ask, a missing namespace looks like an empty one; so be it.
+            if error.code == 404:
+                hint = "there is nothing to watch until it is created; check --session-namespace"
+                log.warning("namespace_not_found", namespace=settings.session_namespace, hint=hint)
+        except Unreachable:
+            pass
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        settings = self._settings
+        self._metrics.leader.set(1)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._follow_sessions()), group.create_task(self._recorder.run())]
+            if settings.owner is not None:
+                tasks.append(group.create_task(self._follow_workload(settings.owner)))
+            if settings.policy.ownerless:
+                tasks.append(group.create_task(self._follow_owner_pods()))
+            collecting = group.create_task(self.collector.run())
+            stopping = group.create_task(stop.wait())
+            self._hopeless.add_done_callback(lambda _: stopping.cancel())
+            await asyncio.wait({stopping})
+            log.info("stopping")
+            collecting.cancel()
+            await asyncio.wait({collecting})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH):
+                    await self._recorder.flush()
+            for task in tasks:
+                task.cancel()
+        if self._hopeless.done():
+            raise StartError(self._hopeless.result())
+
+    def _give_up(self, why: str) -> None:
+        if not self._hopeless.done():
+            self._hopeless.set_result(why)
+
+    async def _follow_sessions(self) -> None:
+        query = {"labelSelector": self._settings.session_selector}
+        namespace, silence = self._settings.session_namespace, self._silence
+        sink = self.view.sessions
+        await Reflector(self._api, PODS, namespace, query, Decoder(Pod), sink, silence=silence).run()
+
+    async def _follow_workload(self, owner: OwnerRef) -> None:
+        query = {"fieldSelector": f"metadata.name={owner.name}"}
+        namespace, silence = owner.namespace, self._silence
+        sink = self.view.workload
+        await Reflector(self._api, owner.resource, namespace, query, Decoder(Workload), sink, silence=silence).run()
+
+    async def _follow_owner_pods(self) -> None:
+        """By the workload's selector, and by the new one when it changes."""
+        workload, changed = self.view.workload, asyncio.Event()
+        workload.selector_changed = changed.set
+        namespace, silence = self._settings.owner_namespace, self._silence
+        sink = self.view.owner_pods
+        while True:
+            changed.clear()
+            if workload.selector:
+                query = {"labelSelector": workload.selector}
+                reflector = Reflector(self._api, PODS, namespace, query, Decoder(Pod), sink, silence=silence)
+                async with asyncio.TaskGroup() as group:
+                    reflecting = group.create_task(reflector.run())
+                    await changed.wait()
+                    reflecting.cancel()
+                sink.sync("the workload's selector changed")
+            else:
+                await changed.wait()

@@ -1,0 +1,89 @@
+"""One deletion: the request, its preconditions, its retries and what may come of it.
+
+Knows how Kubernetes answers a DELETE. Does not know why a session is due, and does not decide what happens after
+a deletion that failed (``collector`` does).
+"""
+
+import asyncio
+import random
+from typing import NamedTuple
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.policy import Verdict
+from ssh_session_gc.daemon.settings import DryRun, Settings
+from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.resources import PODS
+from ssh_session_gc.telemetry.metrics import Outcome
+
+ATTEMPTS = 4
+"""Attempts in a row before the session goes back in line."""
+LONGEST_WAIT = 10.0
+"""Seconds between them at the most, so that one session does not hold its place for minutes."""
+
+
+class Result(NamedTuple):
+    """What became of a deletion; ``detail`` is for people, ``retry_after`` in seconds where the server named it."""
+
+    outcome: Outcome
+    detail: str = ""
+    retry_after: float = 0.0
+
+
+class Deleter:
+    """Deletes session Pods."""
+
+    def __init__(self, api: Api, settings: Settings) -> None:
+        self._api, self._settings = api, settings
+        self.in_flight: set[asyncio.Task[object]] = set()
+        """The tasks that wait for an answer to a request right now."""
+
+    async def delete(self, session: Session, verdict: Verdict) -> Result:
+        """Deletes exactly what was judged: this uid in this resourceVersion, nothing else of that name."""
+        settings = self._settings
+        if settings.dry_run is DryRun.CLIENT:
+            return Result(Outcome.DRY_RUN)
+        body: dict[str, object] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": 0 if verdict.force else settings.deletion_grace,
+            "preconditions": {"uid": session.uid, "resourceVersion": session.resource_version},
+        }
+        if settings.dry_run is DryRun.SERVER:
+            body["dryRun"] = ["All"]
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_transient), stop=stop_after_attempt(ATTEMPTS), wait=_wait, reraise=True
+        )
+        try:
+            await retrying(self._send, session.name, body)
+        except Unreachable as error:
+            return Result(Outcome.ERROR, str(error))
+        except ApiError as error:
+            outcome = {404: Outcome.GONE, 409: Outcome.CHANGED, 403: Outcome.FORBIDDEN}.get(error.code, Outcome.ERROR)
+            return Result(outcome, str(error), error.retry_after or 0.0)
+        return Result(Outcome.DELETED if settings.dry_run is DryRun.NONE else Outcome.DRY_RUN)
+
+    async def _send(self, name: str, body: dict[str, object]) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self.in_flight.add(task)
+        try:
+            # The answer holds the whole Pod as it was; the watch will bring what matters of it.
+            await self._api.request("delete", PODS, self._settings.session_namespace, name, body=body)
+        finally:
+            self.in_flight.discard(task)
+
+
+def _transient(error: BaseException) -> bool:
+    return isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.transient)
+
+
+_backoff = wait_exponential_jitter(initial=0.1, max=LONGEST_WAIT / 2, jitter=0.1)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, ApiError) and error.retry_after is not None:
+        return min(error.retry_after, LONGEST_WAIT) + random.uniform(0.0, 0.2)  # noqa: S311 - jitter
+    return _backoff(state)

@@ -1,0 +1,90 @@
+"""Kubernetes Events on session Pods: what ``kubectl describe pod`` and ``kubectl get events`` show of us.
+
+Best effort, as Events are everywhere in Kubernetes: they never hold a deletion up, and are dropped rather than
+queued without end. The log has the same facts and loses none.
+"""
+
+import asyncio
+import socket
+from typing import Literal
+
+import structlog
+
+from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.text import printable
+from ssh_session_gc.core.times import format_instant
+from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.resources import EVENTS
+
+log = structlog.stdlib.get_logger()
+
+COMPONENT = "ssh-session-gc"
+QUEUE = 2000
+WRITERS = 4
+MESSAGE_LIMIT = 1024
+"""The longest message that the API server takes (Kubernetes' validation of Events), in characters."""
+
+
+class Recorder:
+    """Writes Events, in the background."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self._api, self._namespace = api, namespace
+        self._queue: asyncio.Queue[dict[str, object]] = asyncio.Queue(QUEUE)
+        self._instance = socket.gethostname()
+        self._refused = False
+
+    def record(self, session: Session, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Queues an Event on this session; drops it where the queue is full."""
+        now = format_instant(self._api.now())
+        event: dict[str, object] = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{session.name[:200]}.", "namespace": self._namespace},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": self._namespace,
+                "name": session.name,
+                "uid": session.uid,
+                "resourceVersion": session.resource_version,
+            },
+            "type": kind,
+            "reason": reason,
+            "message": printable(message, MESSAGE_LIMIT),
+            "source": {"component": COMPONENT, "host": self._instance},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": self._instance,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        if not self._queue.full():
+            self._queue.put_nowait(event)
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WRITERS):
+                group.create_task(self._write())
+
+    async def flush(self) -> None:
+        """Returns when everything queued is written or given up."""
+        await self._queue.join()
+
+    async def _write(self) -> None:
+        while True:
+            event = await self._queue.get()
+            try:
+                await self._api.request("create", EVENTS, self._namespace, body=event)
+                self._refused = False
+            except (ApiError, Unreachable) as error:
+                if not self._refused:
+                    self._refused = True
+                    log.warning(
+                        "event_not_written",
+                        error=str(error),
+                        hint=f"grant create on events in namespace {self._namespace}; the log has the same facts",
+                    )
+            finally:
+                self._queue.task_done()

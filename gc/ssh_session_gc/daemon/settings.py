@@ -1,0 +1,75 @@
+"""What an operator can set, checked and in one place. Knows what is allowed; does not know flags (``cli`` does)."""
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.kube.resources import DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Kind
+
+_KINDS = {"deployment": DEPLOYMENTS, "statefulset": STATEFULSETS, "daemonset": DAEMONSETS}
+_DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-.a-z0-9]*[a-z0-9])?\Z")
+
+
+class DryRun(StrEnum):
+    """kubectl's words for how much of a deletion to do."""
+
+    NONE = "none"
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRef:
+    """The workload that ContainerSSH runs in."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "OwnerRef":
+        """From ``kind/namespace/name``. Raises ValueError with a sentence for the user."""
+        parts = text.split("/")
+        if len(parts) != 3 or not all(parts):
+            raise ValueError("write it as kind/namespace/name, such as deployment/containerssh/containerssh, or none")
+        kind, namespace, name = parts
+        kind = kind.lower()
+        if kind not in _KINDS:
+            raise ValueError(f"the kind is one of {', '.join(_KINDS)}")
+        return cls(kind, is_dns_name(namespace), is_dns_name(name))
+
+    @property
+    def resource(self) -> Kind:
+        """Where the API has it."""
+        return _KINDS[self.kind]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def is_dns_name(text: str) -> str:
+    """The text, if it can name a namespace or an object. Raises ValueError with a sentence for the user."""
+    if not _DNS_NAME.match(text):
+        raise ValueError("a name has lower-case letters, digits, '-' and '.' only")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that one run needs to know. Exactly one of ``owner`` and ``owner_selector`` is set, or neither,
+    where the Ownerless rule is off."""
+
+    session_namespace: str = "ssh-sessions"
+    session_selector: str = "containerssh.io/session=true"
+    owner: OwnerRef | None = OwnerRef("deployment", "containerssh", "containerssh")
+    owner_selector: str = ""
+    owner_namespace: str = "containerssh"
+    owner_container: str = ""
+    policy: Policy = field(default_factory=Policy)
+    deletion_grace: int = 30
+    """``gracePeriodSeconds`` of each deletion."""
+    dry_run: DryRun = DryRun.NONE
+    concurrency: int = 32
+    max_deletes_per_minute: int = 0
+    """0 for no limit."""

@@ -1,0 +1,286 @@
+"""What the cluster looks like, as the three streams tell it.
+
+Holds the sessions and the owners, and whether anything can be said of owners at all: not before their streams
+are in step, not while they are out of it, not before the workload was seen. Judges nothing; it tells whoever
+listens what changed. All times are the API server's, in epoch seconds.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.owners import OwnerPod, Owners
+from ssh_session_gc.daemon.settings import Settings
+from ssh_session_gc.kube import wire
+from ssh_session_gc.kube.wire import Malformed, Pod, Workload
+from ssh_session_gc.telemetry.metrics import Metrics, Stream
+
+log = structlog.stdlib.get_logger()
+
+Clock = Callable[[], float]
+
+
+class View:
+    """The state of the cluster."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, now: Clock) -> None:
+        self._settings = settings
+        self.session_changed: Callable[[str], None] = lambda _: None
+        """Called with the uid of a session that appeared, changed or went."""
+        self.owners_changed: Callable[[], None] = lambda: None
+        """Called when something about the owners changed, or whether they are known."""
+        self.hopeless: Callable[[str], None] = lambda _: None
+        """Called with the reason why the sessions cannot be read at all."""
+        self.sessions = SessionPods(self, settings, metrics, now)
+        self.workload = OwnerWorkload(self, settings, metrics, now)
+        self.owner_pods = OwnerPods(self, settings, metrics, now)
+        self.owners = Owners(unknown="the cluster has not been read yet")
+        self.settle()
+
+    @property
+    def feeds(self) -> tuple["Feed", ...]:
+        """The streams that are watched, as things stand: a workload that is not there has no Pods to watch."""
+        if not self._settings.policy.ownerless:
+            return (self.sessions,)
+        if self._settings.owner is None:
+            return (self.sessions, self.owner_pods)
+        found = self.workload.selector or self.workload.trouble != ""
+        return (self.sessions, self.workload, self.owner_pods) if found else (self.sessions, self.workload)
+
+    def settle(self) -> None:
+        """Puts together what the two streams about owners say."""
+        unknown = self.workload.why_unknown() or self.owner_pods.why_unknown()
+        owners = msgspec.structs.replace(self.owner_pods.known, unknown=unknown)
+        if owners != self.owners:
+            self.owners = owners
+            self.owners_changed()
+
+
+class Feed:
+    """What every stream has: whether it is in step, and since when."""
+
+    stream: Stream
+
+    def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
+        self._view, self._settings, self._metrics, self._now = view, settings, metrics, now
+        self.trouble: str | None = None
+        """What is wrong; "" while in step, None before it was in step for the first time."""
+        self.fell_behind: float | None = None
+        """Since when it is out of step; None while it is in step, and before the first time."""
+        self._reported = ""
+
+    def sync(self, trouble: str) -> None:
+        """The stream is in step (no ``trouble``), or has fallen behind and why."""
+        if not trouble:
+            self.fell_behind = None
+            if self._reported:
+                self._reported = ""
+                log.info("stream_restored", stream=self.stream)
+        elif self.trouble == "":
+            self.fell_behind = self._now()
+        if not trouble or self.trouble is not None:
+            self.trouble = trouble
+        self._metrics.synced(self.stream, not trouble)
+
+    def arrived(self) -> None:
+        """Something came: a list, an event, a bookmark."""
+        self._metrics.event(self.stream, self._now())
+
+    def restarted(self, cause: str, detail: str) -> None:
+        """A list or a watch ended and is taken up again. Said once for each cause, until it is over."""
+        self._metrics.restarted(self.stream, cause)
+        if cause == "closed":
+            log.debug("watch_ended", stream=self.stream)
+        elif cause != self._reported:
+            self._reported = cause
+            hint = {"forbidden": "grant get, list and watch on it in that namespace, by a Role"}.get(cause)
+            log.warning("stream_interrupted", stream=self.stream, cause=cause, error=detail, hint=hint)
+
+
+class SessionPods(Feed):
+    """The sessions by uid: a Sink for the stream of session Pods."""
+
+    stream = Stream.SESSIONS
+
+    def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
+        super().__init__(view, settings, metrics, now)
+        self.by_uid: dict[str, Session] = {}
+
+    def listed(self, items: Sequence[Pod], broken: Sequence[str]) -> None:
+        """All of them. Notices, too, what was deleted while nobody watched."""
+        for why in broken:
+            self.unreadable(why)
+        present = {pod.metadata.uid for pod in items}
+        for uid in self.by_uid.keys() - present:
+            self.drop(uid)
+        for pod in items:
+            self.changed(pod)
+
+    def changed(self, item: Pod) -> None:
+        """A session appeared or changed."""
+        session = wire.session(item)
+        before = self.by_uid.get(session.uid)
+        if session.invalid and (before is None or before.invalid != session.invalid):
+            self._metrics.invalid_annotations.inc(len(session.invalid))
+            log.warning(
+                "annotation_ignored",
+                namespace=self._settings.session_namespace,
+                pod=session.name,
+                uid=session.uid,
+                annotations=list(session.invalid),
+                hint='keep is "true" or "false", ttl a duration such as 90s or 1h30m',
+            )
+        self.by_uid[session.uid] = session
+        self._view.session_changed(session.uid)
+
+    def deleted(self, item: Pod) -> None:
+        """A session is gone, or does not match the selector any more."""
+        self.drop(item.metadata.uid)
+
+    def drop(self, uid: str) -> None:
+        """There is no such session (any more)."""
+        if self.by_uid.pop(uid, None):
+            self._view.session_changed(uid)
+
+    def restarted(self, cause: str, detail: str) -> None:
+        """Before the first list a missing permission means that there is nothing to do here at all."""
+        super().restarted(cause, detail)
+        if self.trouble is None and cause == "forbidden":
+            namespace = self._settings.session_namespace
+            self._view.hopeless(f"{detail}; grant get, list, watch and delete on pods in namespace {namespace}")
+
+    def unreadable(self, why: str) -> None:
+        """What cannot be read cannot be judged: it stays."""
+        log.error("session_unreadable", error=why, hint="this Pod is left alone; is the API newer than this program?")
+
+
+class OwnerWorkload(Feed):
+    """The owner workload: a Sink for a collection of one or none."""
+
+    stream = Stream.WORKLOAD
+
+    def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
+        super().__init__(view, settings, metrics, now)
+        self.selector = settings.owner_selector
+        """The label selector of the owner's Pods; empty until the workload was seen."""
+        self.selector_changed: Callable[[], None] = lambda: None
+        self._present: bool | None = None
+
+    def listed(self, items: Sequence[Workload], broken: Sequence[str]) -> None:
+        """The workload, if it is there."""
+        for why in broken:
+            self.unreadable(why)
+        for workload in items:
+            self.changed(workload)
+        if not items and not broken:
+            self._is(False)
+
+    def changed(self, item: Workload) -> None:
+        """The workload appeared or changed; its selector is followed."""
+        try:
+            selector = wire.selector(item)
+        except Malformed as error:
+            self.unreadable(str(error))
+            return
+        self._is(True)
+        if selector and selector != self.selector:
+            self.selector = selector
+            self.selector_changed()
+
+    def deleted(self, item: Workload) -> None:  # noqa: ARG002 - there is only one
+        """It is gone. Its selector is remembered: its Pods own sessions until they end."""
+        self._is(False)
+
+    def unreadable(self, why: str) -> None:
+        """Goes on with the selector known so far."""
+        log.error("owner_unreadable", error=why, hint="is the API newer than this program?")
+
+    def sync(self, trouble: str) -> None:
+        """In step or not."""
+        super().sync(trouble)
+        self._view.settle()
+
+    def why_unknown(self) -> str:
+        """Why nothing can be said of owners; "" where something can."""
+        owner = self._settings.owner
+        if owner is None or not self._settings.policy.ownerless:
+            return ""
+        if self.trouble is None:
+            return f"{owner} has not been read yet"
+        if self.trouble:
+            return f"{owner} cannot be read: {self.trouble}"
+        return "" if self.selector else f"{owner} was not found and never seen"
+
+    def _is(self, present: bool) -> None:
+        if present != self._present:
+            self._present = present
+            if present:
+                log.info("owner_found", owner=str(self._settings.owner))
+            else:
+                hint = "its Pods are followed until they end" if self.selector else "check --owner"
+                log.warning("owner_not_found", owner=str(self._settings.owner), hint=hint)
+
+
+class OwnerPods(Feed):
+    """The owners: a Sink for the stream of the owner workload's Pods."""
+
+    stream = Stream.OWNER_PODS
+
+    def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
+        super().__init__(view, settings, metrics, now)
+        self.known = Owners()
+        self._seen = False
+        self._listed = False
+        self._unreadable = ""
+
+    def listed(self, items: Sequence[Pod], broken: Sequence[str]) -> None:
+        """All of them. What ran before and is not among them is gone."""
+        now = self._now()
+        # After a list, the stretch since the stream fell behind is one that nobody watched.
+        since = (self.fell_behind or now) if self._listed else None
+        self._unreadable = broken[0] if broken else ""
+        self._seen |= bool(items)
+        self._listed = True
+        self.known = self.known.listed([self._read(pod) for pod in items], now, since)
+        self._view.settle()
+
+    def changed(self, item: Pod) -> None:
+        """One appeared or changed."""
+        self._seen = True
+        self.known = self.known.saw(self._read(item), self._now())
+        self._view.settle()
+
+    def deleted(self, item: Pod) -> None:
+        """One is gone; its last state may tell when its container ended."""
+        now = self._now()
+        self.known = self.known.saw(self._read(item), now).lost(item.metadata.uid, now)
+        self._view.settle()
+
+    def unreadable(self, why: str) -> None:
+        """Until the next list nobody can tell what that Pod owns."""
+        self._unreadable = why
+        self._view.settle()
+
+    def sync(self, trouble: str) -> None:
+        """In step or not."""
+        super().sync(trouble)
+        self._view.settle()
+
+    def why_unknown(self) -> str:
+        """Why nothing can be said of owners; "" where something can."""
+        if not self._settings.policy.ownerless:
+            return ""
+        if self.trouble is None:
+            return "the owner's Pods have not been read yet"
+        if self.trouble:
+            return f"the owner's Pods cannot be read: {self.trouble}"
+        if self._unreadable:
+            return f"an owner Pod cannot be read: {self._unreadable}"
+        if self._settings.owner is None and not self._seen:
+            return "no Pod that the owner selector matches was ever seen"
+        return ""
+
+    def _read(self, pod: Pod) -> OwnerPod:
+        return wire.owner_pod(pod, self._settings.owner_container)

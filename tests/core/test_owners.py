@@ -1,0 +1,159 @@
+"""Incarnations: how they follow from what Pods say over time, and whose a session may be."""
+
+import msgspec
+from hypothesis import given
+
+from ssh_session_gc.core.model import OwnerState, Session
+from ssh_session_gc.core.owners import REMEMBERED, OwnerPod, Owners, Span, confirmed, doubts, ownership
+from tests.core.strategies import known_owners, owner_pods, sessions
+
+T = 1_800_000_000.0
+TOLERANCE = 2.0
+
+
+def pod(uid: str = "a", **fields: object) -> OwnerPod:
+    base: dict[str, object] = {"name": f"containerssh-{uid}", "uid": uid, "created": T, "container": "containerssh"}
+    return OwnerPod(**{**base, **fields})  # type: ignore[arg-type]
+
+
+def session(created: float, stamp: str = "") -> Session:
+    return Session(
+        "s", "containerssh-x", "1", created, "Running", stamp_uid=stamp, stamp_name=stamp and "containerssh-p"
+    )
+
+
+def states(owners: Owners) -> list[tuple[str, float, float | None]]:
+    return [(o.state, o.born - T, None if o.finished is None else o.finished - T) for o in owners.owners]
+
+
+def test_a_pod_without_a_status_is_starting_since_its_creation() -> None:
+    owners = Owners().listed([pod()], T + 1)
+    assert states(owners) == [("Starting", 0, None)]
+    assert ownership(session(T), owners, TOLERANCE).since is None
+
+
+def test_starting_narrows_down_to_the_start_when_it_runs() -> None:
+    owners = Owners().listed([pod()], T + 1).saw(pod(running=T + 20), T + 21)
+    assert states(owners) == [("Running", 20, None)]
+    assert ownership(session(T + 5), owners, TOLERANCE).since is not None
+
+
+def test_a_restart_in_place_ends_one_owner_and_starts_another() -> None:
+    owners = Owners().listed([pod(running=T + 5)], T + 10)
+    owners = owners.saw(pod(terminated=Span(T + 5, T + 100, "exit 137, Error")), T + 101)
+    # Between the end and the new start the next incarnation may be up without its status saying so.
+    assert states(owners) == [("Ended", 5, 100), ("Starting", 100, None)]
+    owners = owners.saw(pod(running=T + 103, last=Span(T + 5, T + 100, "exit 137, Error")), T + 104)
+    assert states(owners) == [("Ended", 5, 100), ("Running", 103, None)]
+    old = ownership(session(T + 50), owners, TOLERANCE)
+    assert (old.owner, old.since, old.exact) == (owners.owners[0], T + 100, True)
+    assert ownership(session(T + 104), owners, TOLERANCE).owner == owners.owners[1]
+
+
+def test_a_session_within_the_tolerance_before_a_restart_may_be_the_new_process_s() -> None:
+    owners = Owners().listed([pod(running=T + 100, last=Span(T + 5, T + 100))], T + 101)
+    assert ownership(session(T + 98), owners, TOLERANCE).since is None
+    assert ownership(session(T + 97), owners, TOLERANCE).since == T + 101
+    assert ownership(session(T + 98), owners, 0.0).since is not None
+
+
+def test_an_incarnation_that_last_state_forgot_ended_when_its_successor_started() -> None:
+    owners = Owners().listed([pod(running=T + 5)], T + 10)
+    owners = owners.saw(pod(running=T + 300, last=Span(T + 200, T + 290)), T + 301)
+    assert states(owners) == [("Ended", 5, 200), ("Ended", 200, 290), ("Running", 300, None)]
+
+
+def test_a_terminating_pod_owns_until_its_container_has_ended() -> None:
+    owners = Owners().listed([pod(running=T + 5, leaving=True)], T + 10)
+    assert ownership(session(T + 6), owners, TOLERANCE).since is None
+    owners = owners.saw(pod(terminated=Span(T + 5, T + 40), leaving=True), T + 41)
+    assert states(owners) == [("Ended", 5, 40)]
+    assert ownership(session(T + 6), owners, TOLERANCE).since == T + 40
+    # That the Pod goes, later, changes nothing of that.
+    assert ownership(session(T + 6), owners.lost("a", T + 60), TOLERANCE).since == T + 40
+
+
+def test_an_unreachable_owner_may_be_alive() -> None:
+    owners = Owners().listed([pod(running=T + 5, cut_off=True)], T + 10)
+    assert owners.owners[0].state is OwnerState.UNREACHABLE
+    assert ownership(session(T + 6), owners, TOLERANCE).since is None
+
+
+def test_a_pod_that_is_over_ends_its_owner_once_and_for_all() -> None:
+    evicted = pod(running=T + 5, over=True)
+    owners = Owners().listed([pod(running=T + 5)], T + 10).saw(evicted, T + 50)
+    assert states(owners) == [("Ended", 5, 50)]
+    # However often it is seen again: the end does not wander.
+    assert owners.saw(evicted, T + 500) == owners
+
+
+def test_a_pod_that_vanished_is_in_doubt_until_it_was_looked_up() -> None:
+    owners = Owners().listed([pod(running=T + 5)], T + 10).lost("a", T + 50)
+    assert ownership(session(T + 6), owners, TOLERANCE).since == T + 50
+    assert doubts([session(T + 6)], owners, TOLERANCE) == {"a": "containerssh-a"}
+    assert doubts([session(T - 6)], owners, TOLERANCE) == {}
+    assert doubts([session(T + 6, "b")], owners, TOLERANCE) == {"b": "containerssh-p"}
+    assert doubts([session(T + 6)], confirmed(owners, "a"), TOLERANCE) == {}
+    # It lost its label and runs on: found again, it owns again.
+    assert ownership(session(T + 6), owners.saw(pod(running=T + 5), T + 60), TOLERANCE).since is None
+
+
+def test_a_list_ends_who_is_not_in_it() -> None:
+    owners = Owners().listed([pod(running=T + 5), pod("b", running=T + 6)], T + 10)
+    owners = owners.listed([pod("b", running=T + 6)], T + 80, since=T + 70)
+    assert {o.pod_uid: o.alive for o in owners.owners} == {"a": False, "b": True}
+    assert owners.gap == (T + 70, T + 80)
+
+
+def test_who_ended_before_anybody_looked_is_known_at_the_latest_since_then() -> None:
+    owners = Owners().listed([pod(running=T + 100)], T + 120)
+    nobody = ownership(session(T + 50), owners, TOLERANCE)
+    assert nobody == (None, T + 120, False)
+    # A stamp tells exactly: the incarnation before this one in the same Pod had ended when this one started.
+    assert ownership(session(T + 50, "a"), owners, TOLERANCE) == (None, T + 100, True)
+    # A stamp of a Pod that was never seen does not.
+    assert ownership(session(T + 50, "unseen"), owners, TOLERANCE) == (None, T + 120, False)
+
+
+def test_a_gap_matters_to_sessions_that_are_no_older_than_it() -> None:
+    owners = Owners().listed([pod(running=T + 5)], T + 10).listed([], T + 80, since=T + 70)
+    assert ownership(session(T + 71), owners, TOLERANCE).since == T + 80
+    calm = msgspec.structs.replace(owners, gap=None)
+    assert ownership(session(T + 500), calm, TOLERANCE).since == T + 500
+
+
+def test_a_stamp_tells_one_dead_replica_from_its_living_neighbour() -> None:
+    owners = Owners().listed([pod(running=T + 5), pod("b", running=T + 6)], T + 10)
+    owners = owners.saw(pod(terminated=Span(T + 5, T + 40), leaving=True), T + 41)
+    assert ownership(session(T + 20, "a"), owners, TOLERANCE).since == T + 40
+    assert ownership(session(T + 20, "b"), owners, TOLERANCE).since is None
+    assert ownership(session(T + 20), owners, TOLERANCE).since is None
+
+
+def test_memory_of_ended_owners_is_bounded_and_keeps_the_living() -> None:
+    owners = Owners().listed([pod("alive", running=T)], T)
+    for n in range(REMEMBERED + 50):
+        owners = owners.saw(pod(f"p{n}", running=T + n), T + n).lost(f"p{n}", T + n + 1)
+        owners = owners.saw(pod("other", running=T), T + n)
+    assert sum(not o.alive for o in owners.owners) == REMEMBERED
+    assert sum(o.alive for o in owners.owners) == 2
+
+
+@given(known_owners(), owner_pods("pod-a"))
+def test_seeing_the_same_again_changes_nothing(owners: Owners, seen: OwnerPod) -> None:
+    once = owners.saw(seen, T + 1000)
+    assert once.saw(seen, T + 2000) == once
+
+
+@given(known_owners(), owner_pods("pod-a"))
+def test_what_has_ended_stays_ended(owners: Owners, seen: OwnerPod) -> None:
+    after = owners.saw(seen, T + 1000).lost("pod-a", T + 1001)
+    assert all(not o.alive for o in after.owners if o.pod_uid == "pod-a")
+    assert all(o.finished is not None for o in after.owners if not o.alive)
+    assert all(o.finished is None for o in after.owners if o.alive)
+
+
+@given(sessions(), known_owners())
+def test_since_is_never_before_the_session_itself(s: Session, owners: Owners) -> None:
+    since = ownership(s, owners, TOLERANCE).since
+    assert since is None or since >= s.created
