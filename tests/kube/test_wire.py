@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, OWNER_POD_UID, TTL
+from ssh_session_gc.core.owners import OwnerPod
 from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload
 
@@ -136,7 +137,7 @@ def test_when_a_session_finished() -> None:
     assert wire.session(decoded(status=status(ENDED))).finished is None
 
 
-def owner(containers: list[str], wanted: str = "", **told: Any) -> wire.OwnerPod:
+def owner(containers: list[str], wanted: str = "", **told: Any) -> OwnerPod:
     statuses = [{"name": n, "restartCount": 0, "state": RUNNING} for n in sorted(containers)]
     return wire.owner_pod(
         decoded(

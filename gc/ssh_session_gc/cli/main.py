@@ -54,9 +54,11 @@ def demo(keep_running: bool, listen: tuple[str, int]) -> None:
 def main() -> None:
     """The entry point: runs the command and turns every end into its exit status."""
     try:
-        cli.main(prog_name=PROGRAM, standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        # What a command returns, or the status that --help and --version end with.
+        sys.exit(cli.main(prog_name=PROGRAM, standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)  # noqa: T201 - nothing was asked: say what can be
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else PROGRAM
         _fail(f"{error.format_message()} (see {command} --help)", error.exit_code)

@@ -79,7 +79,7 @@ def _transient(error: BaseException) -> bool:
     return isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.transient)
 
 
-_backoff = wait_exponential_jitter(initial=0.1, max=LONGEST_WAIT / 2, jitter=0.1)
+_backoff = wait_exponential_jitter(multiplier=0.1, max=LONGEST_WAIT / 2, jitter=0.1)
 
 
 def _wait(state: RetryCallState) -> float:

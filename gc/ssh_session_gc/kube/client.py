@@ -82,7 +82,7 @@ async def connect(load: "Loader", observer: Observer) -> AsyncIterator["Api"]:
         configuration.disable_strict_ssl_verification = True
         client = ApiClient(configuration)
     except _CONFIG_ERRORS as error:
-        raise ConfigError(f"cannot use the Kubernetes configuration: {_one_line(error)}") from None
+        raise ConfigError(f"cannot use these credentials: {_one_line(error)}") from None
     try:
         yield Api(client, load, observer)
     finally:
@@ -212,7 +212,7 @@ class Api:
         fresh = Configuration()
         try:
             await self._load(fresh)
-        except _CONFIG_ERRORS:
+        except (ConfigError, *_CONFIG_ERRORS):
             return  # the 401 itself will be reported; a half-written file is complete the next time
         self._client.configuration.api_key = fresh.api_key
         self._client.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
@@ -222,6 +222,8 @@ class Api:
             return f"the certificate of {self.host} is not valid: {_one_line(error.certificate_error)}"
         if isinstance(error, TimeoutError):
             return f"{self.host} did not answer in time"
+        if isinstance(error, aiohttp.ClientConnectorError):
+            error = error.os_error
         return f"{self.host} is unreachable: {_one_line(error)}"
 
 
@@ -253,8 +255,8 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 Loader = Callable[[Configuration], Awaitable[None]]
 """Fills a Configuration from where the credentials are; called again when they are refused."""
 
-# What kubernetes_asyncio lets escape when a kubeconfig is not what it should be.
-_CONFIG_ERRORS = (config.ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError)
+# What kubernetes_asyncio and ssl let escape when credentials or certificates are not what they should be.
+_CONFIG_ERRORS = (config.ConfigException, OSError, ValueError)
 
 
 def loader(kubeconfig: str | None, context: str | None) -> Loader:
@@ -274,9 +276,15 @@ def loader(kubeconfig: str | None, context: str | None) -> Loader:
         raise ConfigError(f"there is no kubeconfig {printable(kubeconfig)}: check --kubeconfig")
 
     async def from_file(configuration: Configuration) -> None:
-        await config.load_kube_config(
-            config_file=path, context=context, client_configuration=configuration, persist_config=False
-        )
+        try:
+            await config.load_kube_config(
+                config_file=path, context=context, client_configuration=configuration, persist_config=False
+            )
+        except config.ConfigException as error:
+            hint = "check --kubeconfig and --context"
+            raise ConfigError(f"cannot use the kubeconfig {path}: {_one_line(error)}; {hint}") from None
+        except (YAMLError, TypeError, KeyError, AttributeError, ValueError):
+            raise ConfigError(f"{path} is not a kubeconfig: check --kubeconfig") from None
 
     return from_file
 

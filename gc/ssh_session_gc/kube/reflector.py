@@ -209,7 +209,7 @@ def _cause(error: BaseException | None) -> tuple[str, str]:
     return "broken", str(error)
 
 
-_backoff = wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5)
+_backoff = wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5)
 
 
 def _wait(state: RetryCallState) -> float:
