@@ -65,6 +65,8 @@ class Collector:
         self._closing = False
         self._all_changed = False
         self._wake = asyncio.Event()
+        self._unchecked: asyncio.Queue[str] = asyncio.Queue()
+        """Sessions that are Ownerless as far as the streams tell."""
         self._due: asyncio.Queue[tuple[str, Owners | None]] = asyncio.Queue()
         view.session_changed = self._session_changed
         view.owners_changed = self._owners_changed
@@ -72,36 +74,32 @@ class Collector:
 
     async def run(self) -> None:
         """Collects until cancelled; deletions under way then get a moment to finish, and nothing new begins."""
-        workers = {asyncio.create_task(self._work()) for _ in range(self._settings.concurrency)}
-        checks: set[asyncio.Task[None]] = set()
-        for worker in workers:
-            worker.add_done_callback(lambda _: self._wake.set())
+        tasks = {asyncio.create_task(self._work()) for _ in range(self._settings.concurrency)}
+        tasks.add(asyncio.create_task(self._check()))
+        for task in tasks:
+            task.add_done_callback(lambda _: self._wake.set())
         try:
             while True:
                 self._wake.clear()
-                for task in workers | checks:
+                for task in tasks:
                     if task.done():
-                        task.result()  # a worker ends by a mistake of ours only, which must not stay hidden
+                        task.result()  # it ends only by a mistake of ours, which must not stay hidden
                 if self._all_changed:
                     self._all_changed = False
                     for uid in self._view.sessions.by_uid:
                         self._judge(uid)
-                if ownerless := self._hand_out():
-                    check = asyncio.create_task(self._check_owners(ownerless))
-                    checks.add(check)
-                    check.add_done_callback(lambda _: self._wake.set())
-                checks = {check for check in checks if not check.done() or check.exception()}
+                self._hand_out()
                 await self._until_next()
         finally:
             self._closing = True
-            under_way = {task for task in workers if task in self._deleter.in_flight}
-            for task in (workers | checks) - under_way:
+            under_way = tasks & self._deleter.in_flight
+            for task in tasks - under_way:
                 task.cancel()
             if under_way:
                 await asyncio.wait(under_way, timeout=FAREWELL)
             for task in under_way:
                 task.cancel()
-            await asyncio.gather(*workers, *checks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def survey(self) -> Survey:
         """How the sessions and owners stand now."""
@@ -138,10 +136,9 @@ class Collector:
             if self._timers[0][1] == uid:
                 self._wake.set()
 
-    def _hand_out(self) -> list[str]:
-        """Gives all sessions whose time has come to the workers, but for the Ownerless, which it returns."""
+    def _hand_out(self) -> None:
+        """Gives all sessions whose time has come to the workers; the Ownerless by way of a fresh read."""
         now = self._api.now() if self._timers else 0.0
-        ownerless = []
         while self._timers and self._timers[0][0] <= now:
             look, uid = heapq.heappop(self._timers)
             if self._looks.get(uid) != look:
@@ -149,10 +146,9 @@ class Collector:
             del self._looks[uid]
             self._busy.add(uid)
             if self.verdicts[uid].reason is Reason.OWNERLESS:
-                ownerless.append(uid)
+                self._unchecked.put_nowait(uid)
             else:
                 self._due.put_nowait((uid, None))
-        return ownerless
 
     async def _until_next(self) -> None:
         while self._timers and self._looks.get(self._timers[0][1]) != self._timers[0][0]:
@@ -163,6 +159,13 @@ class Collector:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+    async def _check(self) -> None:
+        while True:
+            batch = [await self._unchecked.get()]
+            while not self._unchecked.empty():
+                batch.append(self._unchecked.get_nowait())
+            await self._check_owners(batch)
 
     async def _check_owners(self, uids: list[str]) -> None:
         """Reads the owners afresh, and hands those to the workers that are still due after it."""

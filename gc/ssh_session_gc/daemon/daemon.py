@@ -66,15 +66,14 @@ class Daemon:
             return {}
         now = self._api.now()
         return {
-            feed.stream: "" if feed.trouble == "" else out_of_sync(now - (feed.fell_behind or self._started))
+            feed.stream: out_of_sync(now - (feed.fell_behind or self._started)) if feed.trouble else ""
             for feed in self.view.feeds
         }
 
     def ready(self) -> Mapping[str, str]:
         """The checks of ``/readyz``: every stream has been in step once."""
         return {
-            feed.stream: "not in step with the API server yet" if feed.trouble is None else ""
-            for feed in self.view.feeds
+            feed.stream: "" if feed.synced_once else "not in step with the API server yet" for feed in self.view.feeds
         }
 
     async def _greet(self) -> None:

@@ -46,7 +46,7 @@ class View:
             return (self.sessions,)
         if self._settings.owner is None:
             return (self.sessions, self.owner_pods)
-        found = self.workload.selector or self.workload.trouble != ""
+        found = self.workload.selector or self.workload.trouble
         return (self.sessions, self.workload, self.owner_pods) if found else (self.sessions, self.workload)
 
     def settle(self) -> None:
@@ -65,8 +65,9 @@ class Feed:
 
     def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
         self._view, self._settings, self._metrics, self._now = view, settings, metrics, now
-        self.trouble: str | None = None
-        """What is wrong; "" while in step, None before it was in step for the first time."""
+        self.synced_once = False
+        self.trouble = "it has not been read yet"
+        """Why the stream is out of step; "" while it is in step."""
         self.fell_behind: float | None = None
         """Since when it is out of step; None while it is in step, and before the first time."""
         self._reported = ""
@@ -74,14 +75,13 @@ class Feed:
     def sync(self, trouble: str) -> None:
         """The stream is in step (no ``trouble``), or has fallen behind and why."""
         if not trouble:
-            self.fell_behind = None
+            self.synced_once, self.fell_behind = True, None
             if self._reported:
                 self._reported = ""
                 log.info("stream_restored", stream=self.stream)
-        elif self.trouble == "":
+        elif not self.trouble:
             self.fell_behind = self._now()
-        if not trouble or self.trouble is not None:
-            self.trouble = trouble
+        self.trouble = trouble
         self._metrics.synced(self.stream, not trouble)
 
     def arrived(self) -> None:
@@ -147,7 +147,7 @@ class SessionPods(Feed):
     def restarted(self, cause: str, detail: str) -> None:
         """Before the first list a missing permission means that there is nothing to do here at all."""
         super().restarted(cause, detail)
-        if self.trouble is None and cause == "forbidden":
+        if cause == "forbidden" and not self.synced_once:
             namespace = self._settings.session_namespace
             self._view.hopeless(f"{detail}; grant get, list, watch and delete on pods in namespace {namespace}")
 
@@ -207,10 +207,8 @@ class OwnerWorkload(Feed):
         owner = self._settings.owner
         if owner is None or not self._settings.policy.ownerless:
             return ""
-        if self.trouble is None:
-            return f"{owner} has not been read yet"
         if self.trouble:
-            return f"{owner} cannot be read: {self.trouble}"
+            return f"{owner} is not known: {self.trouble}"
         return "" if self.selector else f"{owner} was not found and never seen"
 
     def _is(self, present: bool) -> None:
@@ -272,10 +270,8 @@ class OwnerPods(Feed):
         """Why nothing can be said of owners; "" where something can."""
         if not self._settings.policy.ownerless:
             return ""
-        if self.trouble is None:
-            return "the owner's Pods have not been read yet"
         if self.trouble:
-            return f"the owner's Pods cannot be read: {self.trouble}"
+            return f"the owner's Pods are not known: {self.trouble}"
         if self._unreadable:
             return f"an owner Pod cannot be read: {self._unreadable}"
         if self._settings.owner is None and not self._seen:

@@ -80,6 +80,7 @@ async def connect(load: "Loader", observer: Observer) -> AsyncIterator["Api"]:
         # Python 3.13 refuses certificate authorities without an authority key identifier, which Go, and so
         # kubectl, accepts; clusters have such.
         configuration.disable_strict_ssl_verification = True
+        configuration.connection_pool_maxsize = 0  # no limit: who sends how much at once is settled elsewhere
         client = ApiClient(configuration)
     except _CONFIG_ERRORS as error:
         raise ConfigError(f"cannot use these credentials: {_one_line(error)}") from None
