@@ -51,18 +51,17 @@ def test_due_is_the_moment_at_which_it_turns_to_collect(
     assert verdict.at(verdict.due) == judge(s, owners, policy, verdict.due)
 
 
-@given(sessions(), known_owners(), policies, instants)
+@given(sessions(), known_owners(), policies, st.integers(0, 300), st.booleans(), st.booleans())
 def test_nobody_is_ownerless_while_an_owner_that_could_have_created_it_may_be_alive(
-    s: Session, owners: Owners, policy: Policy, now: float
+    s: Session, owners: Owners, policy: Policy, before: int, starting: bool, cut_off: bool
 ) -> None:
-    # Said again in the words of the rule, not of the code: whoever has not ended and began in time.
-    candidates = [
-        o
-        for o in owners.owners
-        if o.state != "Ended" and o.born <= s.created + policy.clock_tolerance and s.stamp_uid in ("", o.pod_uid)
-    ]
-    assume(candidates)
-    assert judge(s, owners, policy, now + 1e6).reason is not Reason.OWNERLESS
+    # Whatever else happened: one that began in time, and of which nobody knows that it ended.
+    began = s.created + policy.clock_tolerance - before
+    creator = owner(
+        s.stamp_uid or "pod-x", created=began, running=None if starting else began, cut_off=cut_off, leaving=cut_off
+    )
+    alive = owners.saw(creator, s.created + 1000)
+    assert judge(s, alive, policy, s.created + 1e6).reason is not Reason.OWNERLESS
 
 
 @given(sessions(), known_owners(), policies, instants)

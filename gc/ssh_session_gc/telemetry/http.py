@@ -38,14 +38,14 @@ class Server:
         self._registry = registry
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         self.address = ""
-        """``host:port`` as bound, once started."""
+        """``host:port`` as bound, once started; ``:port`` where that is every address."""
 
     async def start(self, host: str, port: int) -> None:
         """Binds; an empty host means every address, port 0 any free port."""
         await self._runner.setup()
         await web.TCPSite(self._runner, host or None, port).start()
         bound = self._runner.addresses[0]
-        self.address = f"{'localhost' if not host else bound[0]}:{bound[1]}"
+        self.address = f"{host and bound[0]}:{bound[1]}"
 
     async def stop(self) -> None:
         """Closes the port and its connections, within half a second."""

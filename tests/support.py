@@ -1,0 +1,64 @@
+"""An event loop whose time can be moved forward, and how to wait in tests without deciding by the clock.
+
+Sockets are real and so is what goes over them; only ``loop.time()``, which every timer and every clock of the daemon
+and the sandbox goes by, can jump ahead. So an hour passes in a test in the time that it takes to run what is due.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import cast
+
+PATIENCE = 20.0
+"""Real seconds after which what has not happened never will. Only a failing test waits so long."""
+TURNS = 30
+"""Turns of the loop that ready callbacks and loopback sockets get between two timers."""
+
+
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock runs as always, plus what has been skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped = 0.0
+
+    def time(self) -> float:
+        """Seconds, monotonic."""
+        return super().time() + self.skipped
+
+    def skip(self, seconds: float) -> None:
+        """Moves the clock forward at once; timers that are due then fire in the next turn."""
+        self.skipped += max(0.0, seconds)
+
+    def next_timer(self) -> float:
+        """When the earliest timer fires, on this loop's clock; infinity without one."""
+        # asyncio has no public way to ask. The heap's name and its entries' have not changed since Python 3.4.
+        scheduled = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]
+        return min((handle.when() for handle in scheduled if not handle.cancelled()), default=math.inf)
+
+
+async def advance(seconds: float) -> None:
+    """Moves the time forward from timer to timer, and lets everything run that each of them sets off."""
+    loop = cast(SkippingLoop, asyncio.get_running_loop())
+    until = loop.time() + seconds
+    while True:
+        await turns()
+        now = loop.time()
+        if now >= until:
+            return
+        loop.skip(min(loop.next_timer(), until) - now)
+
+
+async def turns(count: int = TURNS) -> None:
+    """Lets the loop turn so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def eventually(condition: Callable[[], object], what: str = "") -> None:
+    """Returns as soon as the condition holds, without moving the time. Fails the test where it never does."""
+    loop = cast(SkippingLoop, asyncio.get_running_loop())
+    patience = loop.time() - loop.skipped + PATIENCE
+    while not condition():
+        assert loop.time() - loop.skipped < patience, f"never happened: {what or condition}"
+        await asyncio.sleep(0.001)
