@@ -1,0 +1,233 @@
+"""ContainerSSH, as far as the cluster sees it: it opens and closes session Pods, and forgets them when it dies.
+
+Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/pod.go``): the labels and
+names it gives, that it waits ``podStart`` for a Pod and then gives up without deleting it, that all its memory is one
+process. Keeps the truth about every session, which nobody in the cluster can see: whether its user still sits in it,
+and whether it was deleted under the user's feet.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ssh_session_gc.sandbox.kubelet import Kubelet, Process
+from ssh_session_gc.sandbox.store import PODS, ApiError, Change, Object, Store, copied
+
+NAMESPACE = "ssh-sessions"
+POD_START = 60.0
+"""Seconds that ContainerSSH waits for a Pod (its ``timeouts.podStart``)."""
+
+
+@dataclass(eq=False)
+class Session:
+    """The truth about one session. Times are the API server's clock."""
+
+    uid: str
+    name: str
+    user: str
+    created: float
+    creator: Process
+    given_up: bool = False
+    """ContainerSSH waited too long for it, and nobody will ever use it."""
+    closed: bool = False
+    """Its user left and ContainerSSH has deleted it."""
+    finished: bool = False
+    """Its container has ended by itself."""
+    deleted: float | None = None
+    """When somebody else deleted it."""
+    was_live: bool = False
+    """Whether somebody sat in it at that moment."""
+    gone: bool = False
+    """The Pod is no more."""
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody may sit in it: it is served by a living process that has not given it up."""
+        return self.creator.alive and not (self.given_up or self.closed or self.finished)
+
+    @property
+    def orphan(self) -> bool:
+        """Whether the Pod is there with nobody in it, and nobody has asked for its end yet."""
+        return not self.gone and not self.live and not self.closed and self.deleted is None
+
+
+@dataclass
+class Replica:
+    """One ContainerSSH process and what it remembers."""
+
+    process: Process
+    sessions: dict[str, Session] = field(default_factory=dict)
+    waiting: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class ContainerSSH:
+    """All ContainerSSH processes of the cluster, wherever an owner container runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        namespace: str = NAMESPACE,
+        owner_namespace: str = "containerssh",
+        stamp: bool = False,
+        pod_start: float = POD_START,
+        rng: random.Random | None = None,
+    ) -> None:
+        """``stamp``: an admission policy writes the creating Pod's name and uid onto each session."""
+        self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
+        self._stamp, self._pod_start = stamp, pod_start
+        self._rng = rng or random.Random()  # noqa: S311 - connection ids
+        self.replicas: list[Replica] = []
+        """The processes that run, oldest first."""
+        self.sessions: dict[str, Session] = {}
+        """Every session there ever was, by uid."""
+        self._closing: set[str] = set()
+        self._unlisten: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Begins to keep the truth."""
+        self._unlisten = self._store.listen(self._heard)
+
+    async def stop(self) -> None:
+        """Ends all waiting."""
+        self._unlisten()
+        waiting = [task for replica in self.replicas for task in replica.waiting]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    def serve(self, kubelet: Kubelet) -> None:
+        """Has ContainerSSH run wherever this kubelet starts an owner container."""
+        kubelet.started.append(self._process_started)
+        kubelet.ended.append(self._process_ended)
+
+    def open(
+        self,
+        user: str,
+        *,
+        image: str = "ghcr.io/example/ssh-session-image:v1.2.3",
+        annotations: Mapping[str, str] | None = None,
+        replica: int = -1,
+    ) -> Session:
+        """A user connects, by default to the newest replica that takes connections. Raises LookupError without one."""
+        taking = [r for r in self.replicas if not r.process.terminating.is_set()]
+        if not taking:
+            raise LookupError("no ContainerSSH takes connections")
+        server = taking[replica]
+        pod = copied(_POD)
+        metadata = pod["metadata"]
+        metadata["labels"] |= _labels(user, f"{self._rng.getrandbits(128):032x}")
+        metadata["annotations"] = {"containerssh_ip": f"10.1.2.{self._rng.randrange(1, 255)}", **(annotations or {})}
+        if self._stamp:
+            metadata["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
+            metadata["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
+        pod["spec"]["containers"][0]["image"] = image
+        made = self._store.create(PODS, self._namespace, pod)["metadata"]
+        session = Session(made["uid"], made["name"], user, self._store.now(), server.process)
+        self.sessions[session.uid] = server.sessions[session.uid] = session
+        task = asyncio.create_task(self._give_up_if_late(session), name=f"podStart {session.name}")
+        server.waiting.add(task)
+        task.add_done_callback(server.waiting.discard)
+        return session
+
+    def close(self, session: Session) -> None:
+        """The user leaves: ContainerSSH deletes the Pod, if it still remembers it."""
+        if session.live:
+            session.closed = True
+            self._delete(session)
+
+    def _delete(self, session: Session) -> None:
+        self._closing.add(session.uid)
+        try:
+            self._store.delete(PODS, self._namespace, session.name, uid=session.uid)
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+
+    async def _give_up_if_late(self, session: Session) -> None:
+        await asyncio.sleep(self._pod_start)
+        try:
+            pod = self._store.get(PODS, self._namespace, session.name)
+        except ApiError:
+            return
+        session.given_up = pod["status"].get("phase") == "Pending"
+
+    def _process_started(self, process: Process) -> None:
+        if process.namespace == self._owner_namespace and process.container == "containerssh":
+            self.replicas.append(Replica(process))
+
+    def _process_ended(self, process: Process) -> None:
+        for session in self.sessions.values():
+            if session.uid == process.pod_uid:
+                session.finished = True
+        for replica in [r for r in self.replicas if r.process is process]:
+            # All that it knew is gone with it.
+            self.replicas.remove(replica)
+            for task in replica.waiting:
+                task.cancel()
+
+    def _heard(self, change: Change) -> None:
+        session = self.sessions.get(change.object["metadata"].get("uid", "")) if change.resource is PODS else None
+        if session is None:
+            return
+        if change.type == "DELETED":
+            session.gone = True
+        asked = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]
+        if asked and session.deleted is None and session.uid not in self._closing:
+            session.deleted, session.was_live = self._store.now(), session.live
+
+
+def _labels(user: str, connection: str) -> dict[str, str]:
+    """Labels must not be longer than 63 characters, and ContainerSSH leaves them out rather than cutting them."""
+    labels = {"containerssh_connection_id": connection, "containerssh_username": re.sub(r"[^A-Za-z0-9|.]", "-", user)}
+    return {name: value for name, value in labels.items() if len(value) <= 63}
+
+
+_POD: Object = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "generateName": "containerssh-",
+        "labels": {"app.kubernetes.io/managed-by": "containerssh", "containerssh.io/session": "true"},
+    },
+    "spec": {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "shell",
+                "image": "",
+                "command": ["/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "runAsNonRoot": True,
+                    "capabilities": {"drop": ["ALL"]},
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "resources": {
+                    "requests": {"cpu": "100m", "memory": "128Mi"},
+                    "limits": {"cpu": "500m", "memory": "512Mi"},
+                },
+                "volumeMounts": [
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a path in the session
+                    {"name": "home", "mountPath": "/home/user"},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": "100Mi"}},
+            {"name": "home", "emptyDir": {"sizeLimit": "1Gi"}},
+        ],
+    },
+}

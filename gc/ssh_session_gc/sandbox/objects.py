@@ -1,0 +1,143 @@
+"""The words of the API: which resources there are, what refusals say, what a change is.
+
+Knows names and wordings, as in Kubernetes' "API Concepts" and the recordings in tests/data. Keeps no state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
+
+Object = dict[str, Any]
+ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of the API."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """The group and version as objects spell them: ``v1``, ``apps/v1``."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """The name that messages call it by: ``pods``, ``deployments.apps``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+PODS = Resource("", "v1", "pods", "Pod", ("po",))
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", ("deploy",))
+STATEFULSETS = Resource("apps", "v1", "statefulsets", "StatefulSet", ("sts",))
+DAEMONSETS = Resource("apps", "v1", "daemonsets", "DaemonSet", ("ds",))
+REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet", ("rs",))
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", ("ns",), namespaced=False)
+NODES = Resource("", "v1", "nodes", "Node", ("no",), namespaced=False)
+EVENTS = Resource("", "v1", "events", "Event", ("ev",))
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+RESOURCEQUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", ("quota",))
+RESOURCES = (
+    *(PODS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, REPLICASETS),
+    *(NAMESPACES, NODES, EVENTS, LEASES, RESOURCEQUOTAS),
+)
+
+
+class ApiError(Exception):
+    """A request is refused, with what the API server's answer says."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        retry_after: int | None = None,  # seconds
+    ) -> None:
+        super().__init__(message)
+        self.code, self.reason, self.message = code, reason, message
+        self.details, self.retry_after = dict(details or {}), retry_after
+        self.metadata: Object = {}
+        if retry_after is not None:
+            self.details["retryAfterSeconds"] = retry_after
+
+    def status(self) -> Object:
+        """The ``Status`` object that is the body of the answer."""
+        head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
+        return (
+            head | {"reason": self.reason} | ({"details": self.details} if self.details else {}) | {"code": self.code}
+        )
+
+
+def refusal(res: Resource, name: str, code: int, reason: str, message: str) -> ApiError:
+    """An ApiError about an object, whose details name the object."""
+    group = {"group": res.group} if res.group else {}
+    return ApiError(code, reason, message, ({"name": name} if name else {}) | group | {"kind": res.plural})
+
+
+def not_found(res: Resource, name: str) -> ApiError:
+    """404, in Kubernetes' words."""
+    return refusal(res, name, 404, "NotFound", f'{res.qualified} "{name}" not found')
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 in whole seconds, cut, not rounded: metav1.Time."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def copied(value: T) -> T:
+    """A deep copy of JSON. It shares the strings, so a version of an object costs little memory."""
+    return cast(T, _copied(value))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
+
+
+def precondition_failed(res: Resource, name: str, field: str, wanted: str, found: str) -> ApiError:
+    """409 for a precondition of a deletion, "UID" or "ResourceVersion"."""
+    # This refusal calls the object by its kind, where the others name the resource.
+    group = {"group": res.group} if res.group else {}
+    kind = f"{res.kind}.{res.group}" if res.group else res.kind
+    why = f"the {field} in the precondition ({wanted}) does not match the {field} in record ({found})"
+    happened = {"UID": "deleted and then recreated", "ResourceVersion": "modified"}[field]
+    message = f'Operation cannot be fulfilled on {kind} "{name}": {why}. The object might have been {happened}'
+    return ApiError(409, "Conflict", message, {"name": name} | group | {"kind": res.kind})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One commit: an object as it now is (or last was, if DELETED) and as it was before."""
+
+    type: ChangeType
+    resource: Resource
+    object: Object
+    previous: Object | None
+    rv: int
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The object as JSON, made once however many watchers want it."""
+        return msgspec.json.encode(self.object)
+
+    @cached_property
+    def encoded_previous(self) -> bytes:
+        """The previous object, at this change's version: what a watcher sees whose selector it no longer matches."""
+        last = self.object if self.previous is None else self.previous
+        return msgspec.json.encode(last | {"metadata": last["metadata"] | {"resourceVersion": str(self.rv)}})

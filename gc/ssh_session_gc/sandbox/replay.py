@@ -1,0 +1,119 @@
+"""A recording of a real cluster, served again: every object as it was, at its time, over the same API server.
+
+Knows the form of the recordings (tests/data). Simulates nothing: no kubelet runs, so what is deleted stays, with its
+deletionTimestamp, and what the recording says of it afterwards is left out.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from ssh_session_gc.sandbox.faults import Faults
+from ssh_session_gc.sandbox.server import ApiServer
+from ssh_session_gc.sandbox.store import DEPLOYMENTS, NAMESPACES, PODS, Change, ChangeType, Object, Store
+
+STREAMS = {"deployment": DEPLOYMENTS, "owner-pods": PODS, "session-pods": PODS}
+STAMP = "ssh-session-gc/owner-pod-"
+
+
+class Entry(NamedTuple):
+    """One change of a recording: ``at`` is seconds from its start."""
+
+    at: float
+    stream: str
+    type: ChangeType
+    object: Object
+
+
+class Replay:
+    """Serves one recording from its beginning; its time passes on the event loop's clock. An async context manager."""
+
+    def __init__(self, path: Path, *, strip_stamp: bool = False, pace: bool = True) -> None:
+        """``strip_stamp`` leaves the creator's annotations out. Without ``pace`` only ``until`` moves it on.
+        Raises OSError, and ValueError where the file is no recording."""
+        entries = [json.loads(line) for line in path.read_text().splitlines() if line]
+        if not entries or "wall" not in entries[0]:
+            raise ValueError(f"{path.name} is no recording: its first line has no wall clock")
+        loop = asyncio.get_running_loop()
+        self.began = datetime.fromisoformat(entries[0]["wall"]).timestamp()
+        """Epoch seconds of the recording's start."""
+        start = loop.time()
+        self.store = Store(lambda: self.began + loop.time() - start)
+        self.faults = Faults()
+        self.server = ApiServer(self.store, faults=self.faults)
+        self.deleted: dict[str, float] = {}
+        """When (epoch seconds) which Pod, by uid, was deleted through the API."""
+        self._strip, self._pace = strip_stamp, pace
+        self._pending = list(self._read(entries))
+        self.length = float(entries[-1]["t"])
+        """Seconds from the first line to the last."""
+        self._replaying = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        for namespace in ("ssh-sessions", "containerssh"):
+            self.store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
+        self.store.listen(self._heard)
+        while self._pending and self._pending[0].at <= 0:
+            self._put(self._pending.pop(0))
+        await self.server.start()
+        if self._pace:
+            self._task = asyncio.create_task(self._run(), name="replay")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.server.stop()
+
+    def until(self, at: float) -> None:
+        """Plays what happened up to ``at`` seconds after the start, at once."""
+        while self._pending and self._pending[0].at <= at:
+            self._put(self._pending.pop(0))
+
+    async def _run(self) -> None:
+        while self._pending:
+            await asyncio.sleep(max(0.0, self.began + self._pending[0].at - self.store.now()))
+            self.until(self.store.now() - self.began)
+
+    def _read(self, entries: list[dict[str, Any]]) -> Iterator[Entry]:
+        for entry in entries:
+            if "list" in entry:
+                # The lists, made in the recording's first moments, are how things stood before it.
+                for item in entry["list"]["items"]:
+                    yield Entry(0.0, entry["stream"], "ADDED", self._object(item))
+            elif "event" in entry:
+                yield Entry(
+                    entry["t"], entry["stream"], entry["event"]["type"], self._object(entry["event"]["object"])
+                )
+
+    def _object(self, recorded: Object) -> Object:
+        annotations = recorded["metadata"].get("annotations")
+        if self._strip and annotations:
+            kept = {name: text for name, text in annotations.items() if not name.startswith(STAMP)}
+            return recorded | {"metadata": recorded["metadata"] | {"annotations": kept}}
+        return recorded
+
+    def _put(self, entry: Entry) -> None:
+        metadata = entry.object["metadata"]
+        if entry.type not in ("ADDED", "MODIFIED", "DELETED"):  # a bookmark
+            self.store.advance_rv(int(metadata["resourceVersion"]))
+        elif metadata["uid"] not in self.deleted:
+            self._replaying = True
+            # What was deleted here has moved the version on; the recording's go on from there.
+            version = max(self.store.rv + 1, int(metadata["resourceVersion"]))
+            versioned = entry.object | {"metadata": metadata | {"resourceVersion": str(version)}}
+            exact = version == int(metadata["resourceVersion"])
+            self.store.put_raw(entry.type, STREAMS[entry.stream], entry.object if exact else versioned)
+            self._replaying = False
+
+    def _heard(self, change: Change) -> None:
+        if not self._replaying and change.resource is PODS:
+            self.deleted.setdefault(change.object["metadata"]["uid"], self.store.now())

@@ -1,0 +1,548 @@
+"""The simulated API server: the store, over HTTP, as kube-apiserver would answer.
+
+Knows paths, verbs, media types, watches and their parameters, identities, and when a fault strikes. Does not run
+anything: objects only change because somebody writes to the store, here or through the API.
+
+The semantics are those of Kubernetes' "API Concepts"; where the recordings in tests/data say more, they decide.
+"""
+
+import asyncio
+import random
+import socket
+import ssl
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any, NoReturn
+
+import msgspec
+from aiohttp import web
+
+from ssh_session_gc.sandbox import authz, defaults, discovery
+from ssh_session_gc.sandbox.authz import ADMIN, Access, Identity, Roles
+from ssh_session_gc.sandbox.faults import Fault, Faults
+from ssh_session_gc.sandbox.objects import EVENTS, NAMESPACES, PODS, RESOURCES, ApiError, Change, Object, Resource
+from ssh_session_gc.sandbox.objects import copied as copy_of
+from ssh_session_gc.sandbox.paging import number, page
+from ssh_session_gc.sandbox.patches import patcher
+from ssh_session_gc.sandbox.selectors import BadSelector, FieldSelector, Selector
+from ssh_session_gc.sandbox.store import Store
+from ssh_session_gc.sandbox.tables import partial, table
+from ssh_session_gc.sandbox.watching import Watch, error_line
+
+VERSION = "v1.36.2"
+BOOKMARK_SECONDS = 60.0
+"""Recorded: 59.8 to 60.5 s."""
+MIN_WATCH_SECONDS = 1800.0
+"""A watch without ``timeoutSeconds`` ends after this long to twice as long: --min-request-timeout's default."""
+REQUESTS_KEPT = 10_000
+MAX_BODY = 3 * 1024 * 1024
+"""Bytes of a request body that an API server takes."""
+_HEALTH = ("/healthz", "/livez", "/readyz")
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_METHODS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_FIELDS = {  # what field selectors may name; a dot at the end takes in all below
+    PODS.plural: ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status."),
+    EVENTS.plural: ("involvedObject.", "reason", "type", "reportingComponent", "source"),
+    NAMESPACES.plural: ("status.phase",),
+}
+_REASONS = {
+    403: ("Forbidden", "forbidden"),
+    410: ("Expired", "The resourceVersion for the provided list is too old."),
+    429: ("TooManyRequests", "Too many requests, please try again later."),
+    500: ("InternalError", "Internal error occurred"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+}
+_NO_ROUTE = "the server could not find the requested resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was answered. ``code`` is 0 where a fault left it without a status."""
+
+    verb: str  # as RBAC spells it: get, list, watch, create, update, patch, delete
+    resource: str  # "pods", "pods/status", or the path where it is no resource
+    path: str  # with the query
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The resource, namespace, object and subresource that a path names."""
+
+    res: Resource
+    namespace: str | None
+    name: str
+    sub: str
+
+    @property
+    def resource(self) -> str:
+        return f"{self.res.plural}/{self.sub}" if self.sub else self.res.plural
+
+
+_Handler = Callable[[web.Request, _Target], Awaitable[web.StreamResponse]]
+
+
+class ApiServer:
+    """A server on one address, which serves one store until it is stopped. It can be started again."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        faults: Faults | None = None,
+        tls: ssl.SSLContext | None = None,
+        tokens: Mapping[str, Identity] | None = None,
+        roles: Roles | None = None,
+        bookmark_seconds: float = BOOKMARK_SECONDS,
+        version: str = VERSION,
+    ) -> None:
+        """``tokens`` says whose they are; None: none is wanted, everybody is an admin. ``roles`` says what each user
+        may do; None: everything. Both may be replaced while the server runs."""
+        self.store, self.faults = store, faults or Faults()
+        self.tokens, self.roles = tokens, roles
+        self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
+        """What was asked, in order of the answers; a watch is in it from its beginning."""
+        self.url = ""
+        self._tls, self._bookmark_seconds = tls, bookmark_seconds
+        self._documents = {path: msgspec.json.encode(each) for path, each in discovery.documents(version).items()}
+        self._watches: dict[Resource, set[Watch]] = {res: set() for res in RESOURCES}
+        self._connections: set[asyncio.Transport] = set()  # those with a request that is being answered
+        self._runner: web.AppRunner | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._handlers: dict[str, _Handler] = {
+            "get": self._get,
+            "list": self._list,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+        }
+
+    @property
+    def watches(self) -> int:
+        """How many watches are running."""
+        return sum(map(len, self._watches.values()))
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes a free one, and ``url`` says which. Raises OSError."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        app.on_response_prepare.append(self._set_date)
+        # Cancelled with its client, a watch ends where it waits and leaves nothing behind.
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+        await runner.setup()
+        await web.TCPSite(runner, host, port, ssl_context=self._tls).start()
+        self.url = f"{'https' if self._tls else 'http'}://{host}:{runner.addresses[0][1]}"
+        self._runner, self._unsubscribe = runner, self.store.listen(self._changed)
+
+    async def stop(self) -> None:
+        """Drop every connection and listen no longer, as a server that is killed."""
+        self._unsubscribe()
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _changed(self, change: Change) -> None:
+        for watch in tuple(self._watches[change.resource]):
+            watch.offer(change)
+
+    async def _set_date(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self.store.now() + self.faults.clock_offset, usegmt=True)
+
+    # One request, from the connection to the handler of its verb
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        connection = request.transport
+        if connection is None:  # the client is gone already
+            return web.Response()
+        self._connections.add(connection)
+        try:
+            return await self._answer(request)
+        finally:
+            self._connections.discard(connection)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        target = _target(request.path)
+        verb = _verb(request, target)
+        resource = target.resource if target else request.path
+        fault = None
+        try:
+            who = self._identify(request)
+            fault = self.faults.take(verb, resource, target.namespace if target else None)
+            if fault is not None:
+                await self._strike(fault, request, verb, resource)
+            if target is None:
+                response: web.StreamResponse = await self._plain(request, who)
+            else:
+                self._authorize(request, who, verb, target)
+                if verb == "watch":
+                    return await self._watch(request, target, fault)
+                if verb not in self._handlers:
+                    raise _not_allowed()
+                response = await self._handlers[verb](request, target)
+        except ApiError as error:
+            response = _refused(error)
+        self.requests.append(Request(verb, resource, request.path_qs, response.status))
+        return response if fault is None else await self._spoiled(fault, request, response)
+
+    def _identify(self, request: web.Request) -> Identity:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if self.tokens is None:
+            return ADMIN
+        if scheme.lower() == "bearer" and token.strip() in self.tokens:
+            return self.tokens[token.strip()]
+        if not scheme and (request.path in _HEALTH or request.path == "/version"):
+            return Identity("system:anonymous")
+        raise ApiError(401, "Unauthorized", "Unauthorized")
+
+    def _authorize(self, request: web.Request, who: Identity, verb: str, target: _Target) -> None:
+        name = target.name
+        if verb in ("list", "watch"):
+            terms = request.query.get("fieldSelector", "").replace("==", "=").split(",")
+            name = next((term.partition("=")[2] for term in terms if term.startswith("metadata.name=")), "")
+        access = Access(verb, target.res.group, target.resource, target.namespace or "", name)
+        authz.check(self.roles, who, access, target.res)
+
+    async def _plain(self, request: web.Request, who: Identity) -> web.Response:
+        """What is no resource: health, versions, discovery, and the question what one may do."""
+        if request.method == "POST" and request.path == _REVIEWS:
+            return _json(authz.review(self.roles, who, await _body(request)), 201)
+        if request.method == "GET" and request.path in _HEALTH:
+            return web.Response(text="ok")
+        if request.method == "GET" and (document := self._documents.get(request.path.rstrip("/"))) is not None:
+            return web.Response(body=document, content_type="application/json")
+        raise ApiError(404, "NotFound", _NO_ROUTE)
+
+    # Faults
+
+    async def _strike(self, fault: Fault, request: web.Request, verb: str, resource: str) -> None:
+        """What a fault does before there is an answer."""
+        if fault.kind == "slow":
+            await asyncio.sleep(fault.seconds)
+        elif fault.kind == "status" or (fault.kind == "gone" and verb != "watch"):
+            code = 410 if fault.kind == "gone" else fault.code
+            reason, message = _REASONS.get(code, ("InternalError", "a fault"))
+            raise ApiError(code, reason, message, retry_after=fault.retry_after)
+        elif fault.kind == "reset" or (fault.kind == "stall" and verb != "watch"):
+            self.requests.append(Request(verb, resource, request.path_qs, 0))
+            if fault.kind == "reset":
+                # Closed with no time to linger, a socket sends RST.
+                sock: socket.socket | None = request.get_extra_info("socket")
+                if sock is not None:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                _cut(request)
+            await _hang()
+
+    async def _spoiled(self, fault: Fault, request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
+        """What a fault does to an answer."""
+        body = whole.body if isinstance(whole, web.Response) else None
+        if not isinstance(body, bytes) or fault.kind not in ("cut", "truncate", "malformed"):
+            return whole
+        if fault.kind == "malformed":
+            return web.Response(status=whole.status, body=b'{"kind":' + body, content_type="application/json")
+        response = web.StreamResponse(status=whole.status, headers=whole.headers)
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: fault.after_bytes if fault.kind == "cut" else len(body) // 2])
+        _cut(request)
+        return await _hang()
+
+    # Reading
+
+    async def _get(self, request: web.Request, target: _Target) -> web.Response:
+        obj = self.store.get(target.res, target.namespace, target.name)
+        return self._object(request, target, obj)
+
+    async def _list(self, request: web.Request, target: _Target) -> web.Response:
+        labels, fields = _selectors(request, target.res)
+        items, metadata = page(self.store, target.res, target.namespace, labels, fields, request.query)
+        form = _form(request)
+        if form == "Table":
+            return _json(table(target.res, items, self.store.now(), metadata, _include(request)))
+        if form:
+            head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
+            return _json(head | {"metadata": metadata, "items": [partial(obj) for obj in items]})
+        head = {"kind": f"{target.res.kind}List", "apiVersion": target.res.api_version}
+        # What the list says of all, its items do not repeat.
+        bare = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in items]
+        return _json(head | {"metadata": metadata, "items": bare})
+
+    async def _watch(self, request: web.Request, target: _Target, fault: Fault | None) -> web.StreamResponse:
+        labels, fields = _selectors(request, target.res)
+        form, since = _form(request), number(request.query, "resourceVersion")
+        seconds = float(number(request.query, "timeoutSeconds") or MIN_WATCH_SECONDS * random.uniform(1, 2))  # noqa: S311
+        watch = Watch(
+            target.res, target.namespace, labels, fields, encode=self._encoder(request, target) if form else None
+        )
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        self.requests.append(Request("watch", target.resource, request.path_qs, 200))
+        try:
+            self._begin(request, watch, since)
+        except ApiError as error:  # too late for a status: it is the watch's only line
+            await response.write(error_line(error))
+            return response
+        if fault is not None:
+            watch.strike(fault)
+        bookmarks = self._bookmark_seconds if request.query.get("allowWatchBookmarks") in ("1", "true") else None
+        self._watches[target.res].add(watch)
+        self.faults.watches.add(watch)
+        try:
+            if not await watch.run(response, lambda: self.store.rv, seconds, bookmarks):
+                _cut(request)
+                await _hang()
+        finally:
+            self._watches[target.res].discard(watch)
+            self.faults.watches.discard(watch)
+        return response
+
+    def _begin(self, request: web.Request, watch: Watch, since: int | None) -> None:
+        if request.query.get("sendInitialEvents") == "true":
+            # Recorded: the API server of the recordings had no etcd that could do it.
+            feature = "the required storage feature RequestWatchProgress is disabled"
+            raise ApiError(500, "InternalError", f"a watch stream was requested by the client but {feature}")
+        if since:
+            watch.begin(since)
+            for change in self.store.since(watch.res, since):
+                watch.offer(change)
+        else:
+            watch.begin(self.store.rv, self.store.list(watch.res, watch.namespace, watch.labels, watch.fields))
+
+    # Writing
+
+    async def _create(self, request: web.Request, target: _Target) -> web.Response:
+        if target.name or (target.res.namespaced and target.namespace is None):
+            raise _not_allowed()
+        body = _of_kind(await _body(request), target.res)
+        if "status" in discovery.subresources(target.res):
+            body.pop("status", None)
+        obj = self.store.create(target.res, target.namespace, body, dry_run=_dry_run(request.query.get("dryRun")))
+        return self._object(request, target, obj, 201)
+
+    async def _update(self, request: web.Request, target: _Target) -> web.Response:
+        body = await _body(request)
+        if target.sub != "scale":
+            _of_kind(body, target.res)
+        name = (body.get("metadata") or {}).get("name", "")
+        if name != target.name:
+            wrong = f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+            raise ApiError(400, "BadRequest", wrong)
+
+        def replace(obj: Object) -> None:
+            obj.clear()
+            obj.update(body)
+
+        return self._change(request, target, replace, body)
+
+    async def _patch(self, request: web.Request, target: _Target) -> web.Response:
+        body = await _body(request)
+        return self._change(request, target, patcher(request.content_type, body), body)
+
+    def _change(
+        self, request: web.Request, target: _Target, edit: Callable[[Object], None], body: Any
+    ) -> web.Response:
+        def mutate(obj: Object) -> None:
+            if target.sub == "scale":
+                scale = _scale(obj)
+                edit(scale)
+                obj["spec"]["replicas"] = scale["spec"].get("replicas", 0)
+                return
+            # Whoever writes the status writes nothing else, and the other way round.
+            kept = "spec" if target.sub == "status" else "status" if "status" in subresources else None
+            before = copy_of(obj.get(kept)) if kept else None
+            edit(obj)
+            if kept and before is None:
+                obj.pop(kept, None)
+            elif kept:
+                obj[kept] = before
+            if not target.sub:
+                defaults.fill(target.res.plural, obj)
+
+        subresources = discovery.subresources(target.res)
+        version = (body.get("metadata") or {}).get("resourceVersion") if isinstance(body, dict) else None
+        dry_run = _dry_run(request.query.get("dryRun"))
+        where = (target.res, target.namespace, target.name)
+        obj = self.store.update(*where, mutate, resource_version=version, dry_run=dry_run)
+        return self._object(request, target, obj)
+
+    async def _delete(self, request: web.Request, target: _Target) -> web.Response:
+        if target.sub or not target.name:
+            raise _not_allowed()
+        # The options are in the body or in the query, and those in the query do not count if there is a body.
+        options: Object = await _body(request) if request.can_read_body else {}
+        grace = options.get("gracePeriodSeconds") if options else _grace(request)
+        expected = options.get("preconditions") or {}
+        obj = self.store.delete(
+            target.res,
+            target.namespace,
+            target.name,
+            grace=grace,
+            uid=expected.get("uid"),
+            resource_version=expected.get("resourceVersion"),
+            dry_run=_dry_run(*(options.get("dryRun") or ())) if options else _dry_run(request.query.get("dryRun")),
+        )
+        if target.res is PODS or obj["metadata"].get("finalizers"):
+            return self._object(request, target, obj)
+        details = {"name": target.name, "kind": target.res.plural, "uid": obj["metadata"]["uid"]}
+        details |= {"group": target.res.group} if target.res.group else {}
+        success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        return _json(success | {"details": details})
+
+    # Forms of an answer
+
+    def _object(self, request: web.Request, target: _Target, obj: Object, status: int = 200) -> web.Response:
+        if target.sub == "scale":
+            return _json(_scale(obj), status)
+        return web.Response(body=self._encoder(request, target)(obj), status=status, content_type="application/json")
+
+    def _encoder(self, request: web.Request, target: _Target) -> Callable[[Object], bytes]:
+        """How this client wants an object."""
+        form, include = _form(request), _include(request)
+
+        def as_table(obj: Object) -> bytes:
+            metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+            return msgspec.json.encode(table(target.res, [obj], self.store.now(), metadata, include))
+
+        def as_partial(obj: Object) -> bytes:
+            return msgspec.json.encode(partial(obj))
+
+        return as_table if form == "Table" else as_partial if form else msgspec.json.encode
+
+
+def _target(path: str) -> _Target | None:
+    """The resource that a path is of, None where it is of none that is known."""
+    root, _, rest = path.lstrip("/").partition("/")
+    parts = [part for part in rest.split("/") if part]
+    count = {"api": 1, "apis": 2}.get(root, 0)
+    if not count or len(parts) <= count:
+        return None
+    group, version, parts = parts[0] if count == 2 else "", parts[count - 1], parts[count:]
+    namespace = None
+    if parts[0] == "namespaces" and len(parts) > 2:
+        namespace, parts = parts[1], parts[2:]
+    plural, name, sub = [*parts, "", ""][:3]
+    for res in RESOURCES:
+        if (res.group, res.version, res.plural) == (group, version, plural) and len(parts) <= 3:
+            known = not sub or sub in discovery.subresources(res)
+            return _Target(res, namespace, name, sub) if known else None
+    return None
+
+
+def _verb(request: web.Request, target: _Target | None) -> str:
+    verb = _METHODS.get(request.method, request.method.lower())
+    if target is None or target.name:
+        return verb
+    if verb == "get":
+        return "watch" if request.query.get("watch") in ("1", "true") else "list"
+    return "deletecollection" if verb == "delete" else verb
+
+
+def _selectors(request: web.Request, res: Resource) -> tuple[Selector, FieldSelector]:
+    labels, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+    paths = ("metadata.name", "metadata.namespace", *_FIELDS.get(res.plural, ()))
+
+    def supported(path: str) -> bool:
+        return any(path == each or (each.endswith(".") and path.startswith(each)) for each in paths)
+
+    try:
+        return Selector.parse(labels), FieldSelector.parse(fields, supported)
+    except BadSelector as error:
+        raise ApiError(400, "BadRequest", str(error)) from None
+
+
+def _form(request: web.Request) -> str:
+    """What ``Accept`` wants objects as: "Table", "PartialObjectMetadata" (or its List), or "" for themselves."""
+    for accepted in request.headers.get("Accept", "*/*").split(","):
+        media, *parameters = (part.strip() for part in accepted.split(";"))
+        form = dict(part.partition("=")[::2] for part in parameters).get("as", "")
+        if media in ("application/json", "application/*", "*/*") and form in ("", "Table", *_PARTIAL):
+            return form
+    message = "only the following media types are accepted: application/json"
+    raise ApiError(406, "NotAcceptable", message)
+
+
+_PARTIAL = ("PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+def _include(request: web.Request) -> str:
+    return request.query.get("includeObject", "Metadata")
+
+
+async def _body(request: web.Request) -> Any:
+    """The JSON of a request. Raises ApiError 400 and 415."""
+    if request.content_type == "application/vnd.kubernetes.protobuf":
+        raise ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
+    try:
+        decoded = msgspec.json.decode(await request.read())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(400, "BadRequest", f"couldn't get version/kind; json parse error: {error}") from None
+    if not isinstance(decoded, dict) and request.method != "PATCH":
+        raise ApiError(400, "BadRequest", "couldn't get version/kind; the body is no object")
+    return decoded
+
+
+def _of_kind(body: Object, res: Resource) -> Object:
+    kind, version = body.get("kind", res.kind), body.get("apiVersion", res.api_version)
+    if (kind, version) != (res.kind, res.api_version):
+        message = f"the API version in the data ({version}, {kind}) does not match what is expected here"
+        raise ApiError(400, "BadRequest", f"{message} ({res.api_version}, {res.kind})")
+    return body
+
+
+def _dry_run(*wanted: str | None) -> bool:
+    asked = [each for each in wanted if each]
+    if any(each != "All" for each in asked):
+        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{asked[0]}": supported values: "All"')
+    return bool(asked)
+
+
+def _grace(request: web.Request) -> int | None:
+    return number(request.query, "gracePeriodSeconds")
+
+
+def _scale(obj: Object) -> Object:
+    """The Scale of something with replicas."""
+    shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    spec = obj.get("spec", {})
+    labels = (spec.get("selector") or {}).get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: obj["metadata"][key] for key in shown},
+        "spec": {"replicas": spec.get("replicas", 0)},
+        "status": {"replicas": obj.get("status", {}).get("replicas", 0), "selector": selector},
+    }
+
+
+def _json(body: Object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def _refused(error: ApiError) -> web.Response:
+    response = _json(error.status(), error.code)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _not_allowed() -> ApiError:
+    message = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", message)
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _hang() -> NoReturn:
+    """Wait until the connection is gone, with which this is cancelled."""
+    while True:
+        await asyncio.Event().wait()

@@ -1,0 +1,202 @@
+"""A whole simulated cluster: store, API server, nodes, controllers and ContainerSSH, started and ended together.
+
+Knows how the parts fit and offers what one does to a cluster as verbs. Adds no behaviour of its own. Everything waits
+on the event loop's clock and on nothing else, and draws from one seed: the same calls at the same times give the same
+cluster, be it in real time or in a loop whose time is skipped.
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ssh_session_gc.sandbox.authz import Identity, Roles
+from ssh_session_gc.sandbox.containerssh import NAMESPACE, POD_START, ContainerSSH, Session
+from ssh_session_gc.sandbox.controllers import DeploymentController, NodeController, Scheduler
+from ssh_session_gc.sandbox.faults import Faults
+from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from ssh_session_gc.sandbox.kubelet import KILLED, Kubelet, Process, Program
+from ssh_session_gc.sandbox.server import BOOKMARK_SECONDS, ApiServer
+from ssh_session_gc.sandbox.store import DEPLOYMENTS, NAMESPACES, NODES, PODS, Object, Store, timestamp
+
+OWNER_NAMESPACE = "containerssh"
+OWNER = "containerssh"
+EPOCH = 1_795_402_800.0
+"""2026-11-23T03:00:00Z: when a cluster begins that is not told otherwise."""
+
+
+class World:
+    """One cluster. Use as an async context manager."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        nodes: int = 1,
+        began: float = EPOCH,
+        skews: Mapping[str, float] | None = None,
+        stamp: bool = False,
+        pod_start: float = POD_START,
+        node_silence: float = 40.0,
+        program: Program | None = None,
+        tls: ssl.SSLContext | None = None,
+        tokens: Mapping[str, Identity] | None = None,
+        roles: Roles | None = None,
+        bookmark_seconds: float = BOOKMARK_SECONDS,
+    ) -> None:
+        """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
+        ahead. ``stamp``: sessions carry their creator's name and uid. ``program``: how containers behave."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        self.clock_offset = 0.0
+        """Seconds to add to the cluster's clock, as if somebody had set it."""
+        self.store = Store(lambda: began + self.clock_offset + loop.time() - start, rng=random.Random(seed))  # noqa: S311
+        self.faults = Faults()
+        self.server = ApiServer(
+            self.store, faults=self.faults, tls=tls, tokens=tokens, roles=roles, bookmark_seconds=bookmark_seconds
+        )
+        self.kubelets = {
+            name: Kubelet(self.store, name, default=program or Program(), skew=(skews or {}).get(name, 0.0))
+            for name in (f"node{n + 1}" for n in range(nodes))
+        }
+        rng = random.Random(seed + 1)  # noqa: S311 - names
+        self.containerssh = ContainerSSH(self.store, stamp=stamp, pod_start=pod_start, rng=rng)
+        self._scheduler = Scheduler(self.store, tuple(self.kubelets.values()))
+        self._deployments = DeploymentController(self.store)
+        self._node_controller = NodeController(self.store, silence=node_silence)
+
+    async def __aenter__(self) -> Self:
+        for namespace in ("default", NAMESPACE, OWNER_NAMESPACE):
+            self.store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
+        # The truth is kept before anybody reacts, and a kubelet before what depends on it.
+        self.containerssh.start()
+        for kubelet in self.kubelets.values():
+            self.containerssh.serve(kubelet)
+            self.store.create(NODES, None, _node(kubelet.node, self.store.now()))
+            kubelet.start()
+        self._scheduler.start()
+        self._deployments.start()
+        await self.server.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deployments.stop()
+        self._scheduler.stop()
+        await self._node_controller.stop()
+        await self.containerssh.stop()
+        for kubelet in self.kubelets.values():
+            await kubelet.stop()
+        await self.server.stop()
+
+    @property
+    def url(self) -> str:
+        """The API server's address."""
+        return self.server.url
+
+    def kubeconfig(self, path: Path, *, token: str = "", certificate_authority: str = "") -> Path:
+        """Writes a kubeconfig for this cluster. The authority is the path of a PEM file."""
+        return write_kubeconfig(path, self.url, token=token, certificate_authority=certificate_authority)
+
+    def deploy(self, replicas: int = 1, *, drain: float = 0.5, grace: int = 30, sidecar: bool = False) -> None:
+        """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process; ``grace``:
+        seconds that it gets for it."""
+        sidecars = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
+        template = {
+            "metadata": {
+                "labels": {"app": OWNER},
+                "annotations": {"sandbox/program": f'{{"drain": {drain}}}'},
+            },
+            "spec": {
+                "terminationGracePeriodSeconds": grace,
+                "containers": [*sidecars, {"name": "containerssh", "image": "containerssh/containerssh:v0.5.2"}],
+                "tolerations": [
+                    {
+                        "key": "node.kubernetes.io/unreachable",
+                        "operator": "Exists",
+                        "effect": "NoExecute",
+                        "tolerationSeconds": 10,
+                    }
+                ],
+            },
+        }
+        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": OWNER}}, "template": template}
+        self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, {"metadata": {"name": OWNER}, "spec": spec})
+
+    async def ready(self, replicas: int = 1) -> None:
+        """Returns when so many ContainerSSH processes run and the cluster says so of their Pods."""
+        while sum(self._is_ready(replica.process) for replica in self.containerssh.replicas) < replicas:
+            await asyncio.sleep(0.05)
+
+    def open(
+        self, user: str, *, annotations: Mapping[str, str] | None = None, image: str = "", replica: int = -1
+    ) -> Session:
+        """A user connects; by default to the newest replica."""
+        more = {"image": image} if image else {}
+        return self.containerssh.open(user, annotations=annotations, replica=replica, **more)
+
+    def close(self, session: Session) -> None:
+        """The user leaves."""
+        self.containerssh.close(session)
+
+    def crash(self, process: Process | None = None) -> None:
+        """Kills a ContainerSSH process, the oldest by default; the kubelet starts it again in the same Pod."""
+        process = process or self.containerssh.replicas[0].process
+        for kubelet in self.kubelets.values():
+            if kubelet.processes.get(process.pod_uid) is process:
+                kubelet.kill(process.pod_uid, KILLED)
+
+    def rollout(self) -> None:
+        """Restarts the Deployment as ``kubectl rollout restart`` does."""
+
+        def restart(deployment: Object) -> None:
+            template = deployment["spec"]["template"]
+            annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
+            # The time alone would not tell two rollouts in one second apart.
+            annotations["kubectl.kubernetes.io/restartedAt"] = timestamp(self.store.now())
+            annotations["sandbox/revision"] = str(self.store.rv)
+
+        self.store.update(DEPLOYMENTS, OWNER_NAMESPACE, OWNER, restart)
+
+    def scale(self, replicas: int) -> None:
+        """Sets the number of replicas."""
+        self.store.update(
+            DEPLOYMENTS, OWNER_NAMESPACE, OWNER, lambda deployment: deployment["spec"].update(replicas=replicas)
+        )
+
+    def delete_deployment(self) -> None:
+        """Deletes the Deployment; its Pods follow."""
+        self.store.delete(DEPLOYMENTS, OWNER_NAMESPACE, OWNER)
+
+    def cut_off(self, node: str = "node1") -> None:
+        """Cuts a node off: everything on it goes on unseen."""
+        self.kubelets[node].cut_off()
+        self._node_controller.lost(self.kubelets[node])
+
+    def heal(self, node: str = "node1") -> None:
+        """Ends ``cut_off``."""
+        self._node_controller.found(self.kubelets[node])
+        self.kubelets[node].heal()
+        self._scheduler.retry()
+
+    def orphans(self) -> list[Session]:
+        """The sessions that are there with nobody in them, which nobody has deleted yet."""
+        return [session for session in self.containerssh.sessions.values() if session.orphan]
+
+    def lost_live(self) -> list[Session]:
+        """The sessions that were deleted under their user's feet."""
+        return [session for session in self.containerssh.sessions.values() if session.was_live]
+
+    def _is_ready(self, process: Process) -> bool:
+        pods = {pod["metadata"]["uid"]: pod for pod in self.store.list(PODS, OWNER_NAMESPACE)}
+        conditions = pods.get(process.pod_uid, {}).get("status", {}).get("conditions", ())
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _node(name: str, now: float) -> Object:
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": timestamp(now)}
+    return {"metadata": {"name": name}, "status": {"conditions": [ready], "nodeInfo": {"kubeletVersion": "v1.36.2"}}}
