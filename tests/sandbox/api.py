@@ -60,7 +60,7 @@ class Client:
     ) -> AsyncIterator["Lines"]:
         """A watch with these parameters."""
         url = f"{self.server.url}{path}?watch=1&{query}"
-        async with self.session.get(url, timeout=aiohttp.ClientTimeout(sock_read=20)) as response:
+        async with self.session.get(url, timeout=aiohttp.ClientTimeout()) as response:
             yield Lines(response)
 
 
@@ -90,7 +90,7 @@ async def serving(store: Store | None = None, **options: Any) -> AsyncIterator[C
     server = ApiServer(store, **options)
     await server.start()
     try:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout()) as session:
             yield Client(server, session)
     finally:
         await server.stop()

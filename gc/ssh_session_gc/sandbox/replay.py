@@ -78,6 +78,10 @@ class Replay:
         while self._pending and self._pending[0].at <= at:
             self._put(self._pending.pop(0))
 
+    def sessions(self) -> list[Object]:
+        """The session Pods as they are now."""
+        return self.store.list(PODS, "ssh-sessions")
+
     async def _run(self) -> None:
         while self._pending:
             await asyncio.sleep(max(0.0, self.began + self._pending[0].at - self.store.now()))

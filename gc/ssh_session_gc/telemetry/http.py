@@ -33,9 +33,9 @@ class Server:
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         # That the handler runs at all is the first check: the loop turns.
-        app.router.add_get("/healthz", lambda _: _report(healthy()))
-        app.router.add_get("/readyz", lambda _: _report(ready()))
-        self._registry = registry
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/readyz", self._readiness)
+        self._registry, self._healthy, self._ready = registry, healthy, ready
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         self.address = ""
         """``host:port`` as bound, once started; ``:port`` where that is every address."""
@@ -56,7 +56,14 @@ class Server:
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
 
-async def _report(checks: Mapping[str, str]) -> web.Response:
+    async def _health(self, _: web.Request) -> web.Response:
+        return _report(self._healthy())
+
+    async def _readiness(self, _: web.Request) -> web.Response:
+        return _report(self._ready())
+
+
+def _report(checks: Mapping[str, str]) -> web.Response:
     lines = [f"[-]{name}: {wrong}" if wrong else f"[+]{name} ok" for name, wrong in checks.items()]
     wrong = any(checks.values())
     return web.Response(text="\n".join([*lines, "failed" if wrong else "ok", ""]), status=503 if wrong else 200)

@@ -1,0 +1,102 @@
+"""The real daemon, in this process, against a simulated API server over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict
+
+from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.policy import Verdict, evidence
+from ssh_session_gc.daemon.daemon import Daemon
+from ssh_session_gc.daemon.settings import DryRun, Settings
+from ssh_session_gc.kube.client import Api, connect, loader
+from ssh_session_gc.kube.reflector import SILENCE
+from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from ssh_session_gc.telemetry.metrics import Metrics
+from tests.support import eventually
+
+
+@dataclass
+class Running:
+    """A daemon that runs, and what a test may ask of it."""
+
+    daemon: Daemon
+    api: Api
+    metrics: Metrics
+    settings: Settings
+    log: list[EventDict]
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+    def session(self, user: str) -> Session | None:
+        """The session of this user, as the daemon sees it."""
+        return next((s for s in self.daemon.view.sessions.by_uid.values() if s.user == user), None)
+
+    def verdict(self, user: str) -> Verdict:
+        """What the daemon says of this user's session now."""
+        session = self.session(user)
+        assert session is not None, f"the daemon does not know {user}'s session"
+        return self.daemon.collector.verdicts[session.uid].at(self.api.now())
+
+    def evidence(self, user: str) -> str:
+        """The verdict in words."""
+        session = self.session(user)
+        assert session is not None
+        view = self.daemon.view
+        return evidence(session, self.verdict(user), view.owners, self.settings.policy, self.api.now())
+
+    def logged(self, event: str) -> list[EventDict]:
+        """The log lines of one kind."""
+        return [line for line in self.log if line["event"] == event]
+
+    def collected(self) -> dict[str, str]:
+        """The reason for each user whose session was collected, or would have been."""
+        lines = self.logged("session_collected") + self.logged("session_would_be_collected")
+        return {line["user"]: line["reason"] for line in lines}
+
+    def value(self, metric: str, **labels: str) -> float:
+        """A metric of the contract, as a scrape would show it."""
+        value = self.metrics.registry.get_sample_value(f"ssh_session_gc_{metric}", labels)
+        assert value is not None, f"no {metric}{labels}"
+        return value
+
+    async def synced(self) -> None:
+        """Returns when every stream is in step."""
+        await eventually(lambda: not any(feed.trouble for feed in self.daemon.view.feeds), "in step")
+
+    async def caught_up(self, rv: int) -> None:
+        """Returns when the daemon has seen a change of a session Pod at this resourceVersion or a later one."""
+        seen = self.daemon.view.sessions.by_uid
+        await eventually(lambda: any(int(s.resource_version) >= rv for s in seen.values()), f"version {rv}")
+
+
+@asynccontextmanager
+async def running(
+    url: str,
+    tmp_path: Path,
+    settings: Settings | None = None,
+    *,
+    silence: float = SILENCE,
+    kubeconfig: Path | None = None,
+    **more: Any,
+) -> AsyncIterator[Running]:
+    """Runs the daemon. ``more`` are Settings; what it logs is kept, whatever else may be configured."""
+    settings = settings or Settings(**more)
+    path = kubeconfig or write_kubeconfig(tmp_path / "kubeconfig", url)
+    metrics = Metrics(dry_run=settings.dry_run is not DryRun.NONE)
+    stop = asyncio.Event()
+    with structlog.testing.capture_logs() as log:
+        async with connect(loader(str(path), None), metrics) as api:
+            daemon = Daemon(settings, api, metrics, silence=silence)
+            task = asyncio.create_task(daemon.run(stop, "127.0.0.1", 0))
+            run = Running(daemon, api, metrics, settings, log, stop, task)
+            try:
+                yield run
+            finally:
+                stop.set()
+                await task
