@@ -24,8 +24,8 @@ def shape(change: str, pod: dict[str, Any]) -> Shape:
     """What of one event the policy, or a person, could go by."""
     status, metadata = pod["status"], pod["metadata"]
     conditions = {c["type"]: (c["status"], c.get("reason", "")) for c in status.get("conditions", ())}
-    container = next(iter(status.get("containerStatuses", ())), {})
-    state = next(iter(container.get("state", {}).items()), ("", {}))
+    container: dict[str, Any] = next(iter(status.get("containerStatuses", ())), {})
+    state: tuple[str, dict[str, Any]] = next(iter(container.get("state", {}).items()), ("", {}))
     terminated = state[1].get("reason", ""), state[1].get("exitCode")
     return (
         change,

@@ -95,7 +95,7 @@ class Feed:
             log.debug("watch_ended", stream=self.stream)
         elif cause != self._reported:
             self._reported = cause
-            hint = {"forbidden": "grant get, list and watch on it in that namespace, by a Role"}.get(cause)
+            hint = "grant get, list and watch on it in that namespace, by a Role" if cause == "forbidden" else None
             log.warning("stream_interrupted", stream=self.stream, cause=cause, error=detail, hint=hint)
 
 

@@ -111,7 +111,7 @@ class ContainerSSH:
         annotations: Mapping[str, str] | None = None,
         replica: int = -1,
     ) -> Session:
-        """A user connects, by default to the newest replica that takes connections. Raises LookupError without one."""
+        """A user connects, by default to the newest replica. Raises LookupError where none takes connections."""
         taking = [r for r in self.replicas if not r.process.terminating.is_set()]
         if not taking:
             raise LookupError("no ContainerSSH takes connections")

@@ -75,10 +75,16 @@ class ApiError(Exception):
 
     def status(self) -> Object:
         """The ``Status`` object that is the body of the answer."""
-        head = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
-        return (
-            head | {"reason": self.reason} | ({"details": self.details} if self.details else {}) | {"code": self.code}
-        )
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": self.metadata,
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            **({"details": self.details} if self.details else {}),
+            "code": self.code,
+        }
 
 
 def refusal(res: Resource, name: str, code: int, reason: str, message: str) -> ApiError:

@@ -6,12 +6,14 @@ deletionTimestamp, and what the recording says of it afterwards is left out.
 
 import asyncio
 import json
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from ssh_session_gc.sandbox.authz import Identity
 from ssh_session_gc.sandbox.faults import Faults
 from ssh_session_gc.sandbox.server import ApiServer
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, NAMESPACES, PODS, Change, ChangeType, Object, Store
@@ -30,11 +32,19 @@ class Entry(NamedTuple):
 
 
 class Replay:
-    """Serves one recording from its beginning; its time passes on the event loop's clock. An async context manager."""
+    """Serves one recording from its beginning, on the event loop's clock. Use as an async context manager."""
 
-    def __init__(self, path: Path, *, strip_stamp: bool = False, pace: bool = True) -> None:
-        """``strip_stamp`` leaves the creator's annotations out. Without ``pace`` only ``until`` moves it on.
-        Raises OSError, and ValueError where the file is no recording."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        strip_stamp: bool = False,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        tokens: Mapping[str, Identity] | None = None,
+    ) -> None:
+        """``strip_stamp`` leaves the creator's annotations out. Raises OSError, and ValueError where the file is no
+        recording."""
         entries = [json.loads(line) for line in path.read_text().splitlines() if line]
         if not entries or "wall" not in entries[0]:
             raise ValueError(f"{path.name} is no recording: its first line has no wall clock")
@@ -44,10 +54,10 @@ class Replay:
         start = loop.time()
         self.store = Store(lambda: self.began + loop.time() - start)
         self.faults = Faults()
-        self.server = ApiServer(self.store, faults=self.faults)
+        self.server = ApiServer(self.store, faults=self.faults, tls=tls, tokens=tokens)
         self.deleted: dict[str, float] = {}
         """When (epoch seconds) which Pod, by uid, was deleted through the API."""
-        self._strip, self._pace = strip_stamp, pace
+        self._strip, self._port = strip_stamp, port
         self._pending = list(self._read(entries))
         self.length = float(entries[-1]["t"])
         """Seconds from the first line to the last."""
@@ -60,9 +70,8 @@ class Replay:
         self.store.listen(self._heard)
         while self._pending and self._pending[0].at <= 0:
             self._put(self._pending.pop(0))
-        await self.server.start()
-        if self._pace:
-            self._task = asyncio.create_task(self._run(), name="replay")
+        await self.server.start(port=self._port)
+        self._task = asyncio.create_task(self._run(), name="replay")
         return self
 
     async def __aexit__(
@@ -73,11 +82,6 @@ class Replay:
             await asyncio.gather(self._task, return_exceptions=True)
         await self.server.stop()
 
-    def until(self, at: float) -> None:
-        """Plays what happened up to ``at`` seconds after the start, at once."""
-        while self._pending and self._pending[0].at <= at:
-            self._put(self._pending.pop(0))
-
     def sessions(self) -> list[Object]:
         """The session Pods as they are now."""
         return self.store.list(PODS, "ssh-sessions")
@@ -85,7 +89,8 @@ class Replay:
     async def _run(self) -> None:
         while self._pending:
             await asyncio.sleep(max(0.0, self.began + self._pending[0].at - self.store.now()))
-            self.until(self.store.now() - self.began)
+            while self._pending and self.began + self._pending[0].at <= self.store.now():
+                self._put(self._pending.pop(0))
 
     def _read(self, entries: list[dict[str, Any]]) -> Iterator[Entry]:
         for entry in entries:

@@ -20,14 +20,14 @@ from typing import Any, NoReturn
 import msgspec
 from aiohttp import web
 
-from ssh_session_gc.sandbox import authz, defaults, discovery
+from ssh_session_gc.sandbox import asking, authz, defaults, discovery
+from ssh_session_gc.sandbox.asking import Target
 from ssh_session_gc.sandbox.authz import ADMIN, Access, Identity, Roles
 from ssh_session_gc.sandbox.faults import Fault, Faults
-from ssh_session_gc.sandbox.objects import EVENTS, NAMESPACES, PODS, RESOURCES, ApiError, Change, Object, Resource
+from ssh_session_gc.sandbox.objects import PODS, RESOURCES, ApiError, Change, Object, Resource
 from ssh_session_gc.sandbox.objects import copied as copy_of
 from ssh_session_gc.sandbox.paging import number, page
 from ssh_session_gc.sandbox.patches import patcher
-from ssh_session_gc.sandbox.selectors import BadSelector, FieldSelector, Selector
 from ssh_session_gc.sandbox.store import Store
 from ssh_session_gc.sandbox.tables import partial, table
 from ssh_session_gc.sandbox.watching import Watch, error_line
@@ -42,12 +42,6 @@ MAX_BODY = 3 * 1024 * 1024
 """Bytes of a request body that an API server takes."""
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-_METHODS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_FIELDS = {  # what field selectors may name; a dot at the end takes in all below
-    PODS.plural: ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status."),
-    EVENTS.plural: ("involvedObject.", "reason", "type", "reportingComponent", "source"),
-    NAMESPACES.plural: ("status.phase",),
-}
 _REASONS = {
     403: ("Forbidden", "forbidden"),
     410: ("Expired", "The resourceVersion for the provided list is too old."),
@@ -68,21 +62,7 @@ class Request:
     code: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """The resource, namespace, object and subresource that a path names."""
-
-    res: Resource
-    namespace: str | None
-    name: str
-    sub: str
-
-    @property
-    def resource(self) -> str:
-        return f"{self.res.plural}/{self.sub}" if self.sub else self.res.plural
-
-
-_Handler = Callable[[web.Request, _Target], Awaitable[web.StreamResponse]]
+_Handler = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
 
 
 class ApiServer:
@@ -167,8 +147,8 @@ class ApiServer:
             self._connections.discard(connection)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        target = _target(request.path)
-        verb = _verb(request, target)
+        target = asking.target(request.path)
+        verb = asking.verb(request, target)
         resource = target.resource if target else request.path
         fault = None
         try:
@@ -200,18 +180,15 @@ class ApiServer:
             return Identity("system:anonymous")
         raise ApiError(401, "Unauthorized", "Unauthorized")
 
-    def _authorize(self, request: web.Request, who: Identity, verb: str, target: _Target) -> None:
-        name = target.name
-        if verb in ("list", "watch"):
-            terms = request.query.get("fieldSelector", "").replace("==", "=").split(",")
-            name = next((term.partition("=")[2] for term in terms if term.startswith("metadata.name=")), "")
+    def _authorize(self, request: web.Request, who: Identity, verb: str, target: Target) -> None:
+        name = asking.selected_name(request) if verb in ("list", "watch") else target.name
         access = Access(verb, target.res.group, target.resource, target.namespace or "", name)
         authz.check(self.roles, who, access, target.res)
 
     async def _plain(self, request: web.Request, who: Identity) -> web.Response:
         """What is no resource: health, versions, discovery, and the question what one may do."""
         if request.method == "POST" and request.path == _REVIEWS:
-            return _json(authz.review(self.roles, who, await _body(request)), 201)
+            return _json(authz.review(self.roles, who, await asking.review(request)), 201)
         if request.method == "GET" and request.path in _HEALTH:
             return web.Response(text="ok")
         if request.method == "GET" and (document := self._documents.get(request.path.rstrip("/"))) is not None:
@@ -226,7 +203,7 @@ class ApiServer:
             await asyncio.sleep(fault.seconds)
         elif fault.kind == "status" or (fault.kind == "gone" and verb != "watch"):
             code = 410 if fault.kind == "gone" else fault.code
-            reason, message = _REASONS.get(code, ("InternalError", "a fault"))
+            reason, message = _REASONS.get(code, ("Unknown", "a fault"))
             raise ApiError(code, reason, message, retry_after=fault.retry_after)
         elif fault.kind == "reset" or (fault.kind == "stall" and verb != "watch"):
             self.requests.append(Request(verb, resource, request.path_qs, 0))
@@ -254,16 +231,16 @@ class ApiServer:
 
     # Reading
 
-    async def _get(self, request: web.Request, target: _Target) -> web.Response:
+    async def _get(self, request: web.Request, target: Target) -> web.Response:
         obj = self.store.get(target.res, target.namespace, target.name)
         return self._object(request, target, obj)
 
-    async def _list(self, request: web.Request, target: _Target) -> web.Response:
-        labels, fields = _selectors(request, target.res)
+    async def _list(self, request: web.Request, target: Target) -> web.Response:
+        labels, fields = asking.selectors(request, target.res)
         items, metadata = page(self.store, target.res, target.namespace, labels, fields, request.query)
-        form = _form(request)
+        form = asking.form(request)
         if form == "Table":
-            return _json(table(target.res, items, self.store.now(), metadata, _include(request)))
+            return _json(table(target.res, items, self.store.now(), metadata, asking.included(request)))
         if form:
             head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
             return _json(head | {"metadata": metadata, "items": [partial(obj) for obj in items]})
@@ -272,9 +249,9 @@ class ApiServer:
         bare = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in items]
         return _json(head | {"metadata": metadata, "items": bare})
 
-    async def _watch(self, request: web.Request, target: _Target, fault: Fault | None) -> web.StreamResponse:
-        labels, fields = _selectors(request, target.res)
-        form, since = _form(request), number(request.query, "resourceVersion")
+    async def _watch(self, request: web.Request, target: Target, fault: Fault | None) -> web.StreamResponse:
+        labels, fields = asking.selectors(request, target.res)
+        form, since = asking.form(request), number(request.query, "resourceVersion")
         seconds = float(number(request.query, "timeoutSeconds") or MIN_WATCH_SECONDS * random.uniform(1, 2))  # noqa: S311
         watch = Watch(
             target.res, target.namespace, labels, fields, encode=self._encoder(request, target) if form else None
@@ -290,7 +267,7 @@ class ApiServer:
             return response
         if fault is not None:
             watch.strike(fault)
-        bookmarks = self._bookmark_seconds if request.query.get("allowWatchBookmarks") in ("1", "true") else None
+        bookmarks = self._bookmark_seconds if asking.bookmarks(request) else None
         self._watches[target.res].add(watch)
         self.faults.watches.add(watch)
         try:
@@ -316,19 +293,18 @@ class ApiServer:
 
     # Writing
 
-    async def _create(self, request: web.Request, target: _Target) -> web.Response:
+    async def _create(self, request: web.Request, target: Target) -> web.Response:
         if target.name or (target.res.namespaced and target.namespace is None):
             raise _not_allowed()
-        body = _of_kind(await _body(request), target.res)
+        body = await asking.new_object(request, target.res)
         if "status" in discovery.subresources(target.res):
             body.pop("status", None)
-        obj = self.store.create(target.res, target.namespace, body, dry_run=_dry_run(request.query.get("dryRun")))
+        obj = self.store.create(target.res, target.namespace, body, dry_run=asking.dry_run(request))
         return self._object(request, target, obj, 201)
 
-    async def _update(self, request: web.Request, target: _Target) -> web.Response:
-        body = await _body(request)
-        if target.sub != "scale":
-            _of_kind(body, target.res)
+    async def _update(self, request: web.Request, target: Target) -> web.Response:
+        scaled = target.sub == "scale"
+        body = await (asking.body(request) if scaled else asking.new_object(request, target.res))
         name = (body.get("metadata") or {}).get("name", "")
         if name != target.name:
             wrong = f"the name of the object ({name}) does not match the name on the URL ({target.name})"
@@ -340,12 +316,12 @@ class ApiServer:
 
         return self._change(request, target, replace, body)
 
-    async def _patch(self, request: web.Request, target: _Target) -> web.Response:
-        body = await _body(request)
+    async def _patch(self, request: web.Request, target: Target) -> web.Response:
+        body = await asking.body(request)
         return self._change(request, target, patcher(request.content_type, body), body)
 
     def _change(
-        self, request: web.Request, target: _Target, edit: Callable[[Object], None], body: Any
+        self, request: web.Request, target: Target, edit: Callable[[Object], None], body: Any
     ) -> web.Response:
         def mutate(obj: Object) -> None:
             if target.sub == "scale":
@@ -366,26 +342,23 @@ class ApiServer:
 
         subresources = discovery.subresources(target.res)
         version = (body.get("metadata") or {}).get("resourceVersion") if isinstance(body, dict) else None
-        dry_run = _dry_run(request.query.get("dryRun"))
+        dry_run = asking.dry_run(request)
         where = (target.res, target.namespace, target.name)
         obj = self.store.update(*where, mutate, resource_version=version, dry_run=dry_run)
         return self._object(request, target, obj)
 
-    async def _delete(self, request: web.Request, target: _Target) -> web.Response:
+    async def _delete(self, request: web.Request, target: Target) -> web.Response:
         if target.sub or not target.name:
             raise _not_allowed()
-        # The options are in the body or in the query, and those in the query do not count if there is a body.
-        options: Object = await _body(request) if request.can_read_body else {}
-        grace = options.get("gracePeriodSeconds") if options else _grace(request)
-        expected = options.get("preconditions") or {}
+        asked = await asking.deletion(request)
         obj = self.store.delete(
             target.res,
             target.namespace,
             target.name,
-            grace=grace,
-            uid=expected.get("uid"),
-            resource_version=expected.get("resourceVersion"),
-            dry_run=_dry_run(*(options.get("dryRun") or ())) if options else _dry_run(request.query.get("dryRun")),
+            grace=asked.grace,
+            uid=asked.uid,
+            resource_version=asked.resource_version,
+            dry_run=asked.dry_run,
         )
         if target.res is PODS or obj["metadata"].get("finalizers"):
             return self._object(request, target, obj)
@@ -396,14 +369,14 @@ class ApiServer:
 
     # Forms of an answer
 
-    def _object(self, request: web.Request, target: _Target, obj: Object, status: int = 200) -> web.Response:
+    def _object(self, request: web.Request, target: Target, obj: Object, status: int = 200) -> web.Response:
         if target.sub == "scale":
             return _json(_scale(obj), status)
         return web.Response(body=self._encoder(request, target)(obj), status=status, content_type="application/json")
 
-    def _encoder(self, request: web.Request, target: _Target) -> Callable[[Object], bytes]:
+    def _encoder(self, request: web.Request, target: Target) -> Callable[[Object], bytes]:
         """How this client wants an object."""
-        form, include = _form(request), _include(request)
+        form, include = asking.form(request), asking.included(request)
 
         def as_table(obj: Object) -> bytes:
             metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
@@ -413,97 +386,6 @@ class ApiServer:
             return msgspec.json.encode(partial(obj))
 
         return as_table if form == "Table" else as_partial if form else msgspec.json.encode
-
-
-def _target(path: str) -> _Target | None:
-    """The resource that a path is of, None where it is of none that is known."""
-    root, _, rest = path.lstrip("/").partition("/")
-    parts = [part for part in rest.split("/") if part]
-    count = {"api": 1, "apis": 2}.get(root, 0)
-    if not count or len(parts) <= count:
-        return None
-    group, version, parts = parts[0] if count == 2 else "", parts[count - 1], parts[count:]
-    namespace = None
-    if parts[0] == "namespaces" and len(parts) > 2:
-        namespace, parts = parts[1], parts[2:]
-    plural, name, sub = [*parts, "", ""][:3]
-    for res in RESOURCES:
-        if (res.group, res.version, res.plural) == (group, version, plural) and len(parts) <= 3:
-            known = not sub or sub in discovery.subresources(res)
-            return _Target(res, namespace, name, sub) if known else None
-    return None
-
-
-def _verb(request: web.Request, target: _Target | None) -> str:
-    verb = _METHODS.get(request.method, request.method.lower())
-    if target is None or target.name:
-        return verb
-    if verb == "get":
-        return "watch" if request.query.get("watch") in ("1", "true") else "list"
-    return "deletecollection" if verb == "delete" else verb
-
-
-def _selectors(request: web.Request, res: Resource) -> tuple[Selector, FieldSelector]:
-    labels, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
-    paths = ("metadata.name", "metadata.namespace", *_FIELDS.get(res.plural, ()))
-
-    def supported(path: str) -> bool:
-        return any(path == each or (each.endswith(".") and path.startswith(each)) for each in paths)
-
-    try:
-        return Selector.parse(labels), FieldSelector.parse(fields, supported)
-    except BadSelector as error:
-        raise ApiError(400, "BadRequest", str(error)) from None
-
-
-def _form(request: web.Request) -> str:
-    """What ``Accept`` wants objects as: "Table", "PartialObjectMetadata" (or its List), or "" for themselves."""
-    for accepted in request.headers.get("Accept", "*/*").split(","):
-        media, *parameters = (part.strip() for part in accepted.split(";"))
-        form = dict(part.partition("=")[::2] for part in parameters).get("as", "")
-        if media in ("application/json", "application/*", "*/*") and form in ("", "Table", *_PARTIAL):
-            return form
-    message = "only the following media types are accepted: application/json"
-    raise ApiError(406, "NotAcceptable", message)
-
-
-_PARTIAL = ("PartialObjectMetadata", "PartialObjectMetadataList")
-
-
-def _include(request: web.Request) -> str:
-    return request.query.get("includeObject", "Metadata")
-
-
-async def _body(request: web.Request) -> Any:
-    """The JSON of a request. Raises ApiError 400 and 415."""
-    if request.content_type == "application/vnd.kubernetes.protobuf":
-        raise ApiError(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
-    try:
-        decoded = msgspec.json.decode(await request.read())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ApiError(400, "BadRequest", f"couldn't get version/kind; json parse error: {error}") from None
-    if not isinstance(decoded, dict) and request.method != "PATCH":
-        raise ApiError(400, "BadRequest", "couldn't get version/kind; the body is no object")
-    return decoded
-
-
-def _of_kind(body: Object, res: Resource) -> Object:
-    kind, version = body.get("kind", res.kind), body.get("apiVersion", res.api_version)
-    if (kind, version) != (res.kind, res.api_version):
-        message = f"the API version in the data ({version}, {kind}) does not match what is expected here"
-        raise ApiError(400, "BadRequest", f"{message} ({res.api_version}, {res.kind})")
-    return body
-
-
-def _dry_run(*wanted: str | None) -> bool:
-    asked = [each for each in wanted if each]
-    if any(each != "All" for each in asked):
-        raise ApiError(422, "Invalid", f'dryRun: Unsupported value: "{asked[0]}": supported values: "All"')
-    return bool(asked)
-
-
-def _grace(request: web.Request) -> int | None:
-    return number(request.query, "gracePeriodSeconds")
 
 
 def _scale(obj: Object) -> Object:

@@ -270,10 +270,13 @@ class Store:
         self.rv = max(self.rv, rv)
 
     def put_raw(self, change_type: ChangeType, res: Resource, obj: Object, rv: int | None = None) -> None:
-        """Commit an object exactly as recorded elsewhere, under its own resourceVersion (or ``rv``)."""
+        """Commit an object exactly as recorded elsewhere, under its own resourceVersion (or ``rv``).
+
+        The change counts as a new one whatever its version says: whoever watches from the newest sees it.
+        """
         new: Object = {"kind": res.kind, "apiVersion": res.api_version, **obj}
         key = _key(res, new["metadata"].get("namespace"), new["metadata"]["name"])
-        self.advance_rv(int(new["metadata"]["resourceVersion"]) if rv is None else rv)
+        self.rv = max(self.rv + 1, int(new["metadata"]["resourceVersion"]) if rv is None else rv)
         self._record(Change(change_type, res, new, self._objects[res].get(key), self.rv), key)
 
     def _generated(self, res: Resource, namespace: str | None, prefix: str) -> str:

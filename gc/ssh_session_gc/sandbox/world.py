@@ -42,13 +42,15 @@ class World:
         pod_start: float = POD_START,
         node_silence: float = 40.0,
         program: Program | None = None,
+        port: int = 0,
         tls: ssl.SSLContext | None = None,
         tokens: Mapping[str, Identity] | None = None,
         roles: Roles | None = None,
         bookmark_seconds: float = BOOKMARK_SECONDS,
     ) -> None:
         """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
-        ahead. ``stamp``: sessions carry their creator's name and uid. ``program``: how containers behave."""
+        ahead. ``stamp``: sessions carry their creator's name and uid. ``program``: how containers behave. ``port``:
+        0 takes a free one."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self.clock_offset = 0.0
@@ -64,6 +66,7 @@ class World:
         }
         rng = random.Random(seed + 1)  # noqa: S311 - names
         self.containerssh = ContainerSSH(self.store, stamp=stamp, pod_start=pod_start, rng=rng)
+        self._port = port
         self._scheduler = Scheduler(self.store, tuple(self.kubelets.values()))
         self._deployments = DeploymentController(self.store)
         self._node_controller = NodeController(self.store, silence=node_silence)
@@ -79,7 +82,7 @@ class World:
             kubelet.start()
         self._scheduler.start()
         self._deployments.start()
-        await self.server.start()
+        await self.server.start(port=self._port)
         return self
 
     async def __aexit__(
@@ -129,7 +132,8 @@ class World:
 
     async def ready(self, replicas: int = 1) -> None:
         """Returns when so many ContainerSSH processes run and the cluster says so of their Pods."""
-        while sum(self._is_ready(replica.process) for replica in self.containerssh.replicas) < replicas:
+        # A condition over several objects, asked for at start-up only.
+        while sum(self._is_ready(replica.process) for replica in self.containerssh.replicas) < replicas:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     def open(

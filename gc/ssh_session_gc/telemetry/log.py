@@ -53,7 +53,10 @@ def configure(fmt: LogFormat, level: LogLevel) -> None:
 
 
 def _safe(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in line.items():
-        if isinstance(value, str) and key != "exception":
-            line[key] = printable(value, LONGEST_VALUE)
-    return line
+    """What a reader looks for comes first, and every text is bounded; a traceback of ours keeps its lines."""
+    head = {name: line.pop(name) for name in ("timestamp", "level", "event") if name in line}
+    return head | {
+        name: printable(value, LONGEST_VALUE) if isinstance(value, str) and name != "exception" else value
+        for name, value in line.items()
+        if value is not None
+    }

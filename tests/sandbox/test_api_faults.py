@@ -1,0 +1,171 @@
+"""What goes wrong on request, and only that."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from ssh_session_gc.sandbox.faults import Fault
+from tests.sandbox.api import NAMESPACE, Client, add, serving
+from tests.support import advance, eventually, turns
+
+PODS_PATH = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+
+async def _status(client: Client, method: str = "GET", path: str = PODS_PATH) -> int:
+    return (await client(method, path)).status
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(403, "Forbidden"), (429, "TooManyRequests"), (500, "InternalError"), (503, "ServiceUnavailable")],
+)
+async def test_a_status_with_retry_after(code: int, reason: str) -> None:
+    async with serving() as client:
+        client.server.faults.add(Fault("status", code=code, retry_after=7, verb="list", resource="pods", times=1))
+        answer = await client("GET", PODS_PATH)
+        assert (answer.status, answer.headers["Retry-After"], answer.body["reason"]) == (code, "7", reason)
+        assert answer.body["details"] == {"retryAfterSeconds": 7}
+        assert await _status(client) == 200
+
+
+async def test_faults_strike_what_they_are_for_until_they_are_used_up_or_lifted() -> None:
+    async with serving() as client:
+        add(client.store, "a")
+        faults = client.server.faults
+        twice = faults.add(Fault("status", verb="delete", resource="pods", namespace=NAMESPACE, times=2))
+        assert await _status(client, "DELETE", "/api/v1/namespaces/other/pods/a") == 404
+        assert [await _status(client), await _status(client, "DELETE", f"{PODS_PATH}/a")] == [200, 500]
+        faults.lift(twice)
+        always = faults.add(Fault("status", code=503))
+        assert [await _status(client, path=path) for path in (PODS_PATH, "/version", PODS_PATH)] == [503, 503, 503]
+        faults.lift(always)
+        assert await _status(client) == 200
+        faults.add(Fault("status"))
+        faults.clock_offset = 90.0
+        assert (await client("GET", PODS_PATH)).headers["Date"] == "Fri, 15 Jan 2027 08:01:30 GMT"
+        faults.clear()
+        assert (await client("GET", PODS_PATH)).headers["Date"] == "Fri, 15 Jan 2027 08:00:00 GMT"
+
+
+async def test_answers_that_break_off() -> None:
+    async with serving() as client:
+        for fault in (Fault("cut", after_bytes=10), Fault("truncate")):
+            client.server.faults.add(fault)
+            async with client.session.get(client.server.url + PODS_PATH) as response:
+                assert response.status == 200
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await response.read()
+            client.server.faults.clear()
+
+
+async def test_an_answer_that_is_no_json() -> None:
+    async with serving() as client:
+        client.server.faults.add(Fault("malformed", times=1))
+        with pytest.raises(json.JSONDecodeError):
+            await client("GET", PODS_PATH)
+
+
+async def test_a_connection_that_is_reset() -> None:
+    async with serving() as client:
+        client.server.faults.add(Fault("reset"))
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client("GET", PODS_PATH)
+        # The client sends what is idempotent a second time by itself, where the connection was lost.
+        assert [request.code for request in client.server.requests] == [0, 0]
+
+
+async def test_a_slow_answer() -> None:
+    async with serving() as client:
+        client.server.faults.add(Fault("slow", seconds=30, times=1))
+        asked = asyncio.create_task(_status(client))
+        await advance(29)
+        assert not asked.done()
+        await advance(2)
+        assert await asked == 200
+
+
+async def test_an_answer_that_never_comes() -> None:
+    async with serving() as client:
+        client.server.faults.add(Fault("stall", verb="list"))
+        asked = asyncio.create_task(_status(client))
+        await advance(3600)
+        assert not asked.done()
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+
+
+async def test_410_as_status_and_as_event() -> None:
+    async with serving() as client:
+        client.server.faults.add(Fault("gone"))
+        assert await _status(client) == 410
+        async with client.watch("resourceVersion=2") as lines:
+            event = await lines.next()
+            assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+            assert await lines.next() is None
+
+
+async def test_new_watches() -> None:
+    async with serving() as client:
+        faults = client.server.faults
+        add(client.store, "a")
+        faults.add(Fault("status", verb="watch", code=500, times=1))
+        assert await _status(client, path=f"{PODS_PATH}?watch=1") == 500
+        faults.add(Fault("end", verb="watch", times=1))
+        async with client.watch(f"resourceVersion={client.store.rv}") as lines:
+            assert await lines.next() is None
+        for fault in (Fault("cut", after_bytes=50, times=1), Fault("truncate", times=1)):
+            faults.add(fault)
+            async with client.watch() as lines:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await lines.next()
+        faults.add(Fault("malformed", verb="watch", times=1))
+        async with client.watch(f"resourceVersion={client.store.rv}") as lines:
+            with pytest.raises(json.JSONDecodeError):
+                await lines.next()
+            add(client.store, "b")
+            assert await lines.brief() == ("ADDED", "b")
+
+
+async def test_running_watches() -> None:
+    async with serving() as client:
+        faults = client.server.faults
+        assert faults.end_watches() == 0
+        since = f"resourceVersion={client.store.rv}"
+        async with client.watch(since) as lines:
+            assert faults.end_watches(resource="deployments") == faults.end_watches(namespace="other") == 0
+            assert faults.end_watches(resource="pods", namespace=NAMESPACE) == 1
+            assert await lines.next() is None
+        async with client.watch(since) as lines:
+            faults.expire_watches()
+            assert (await lines.next())["object"]["code"] == 410
+            assert await lines.next() is None
+        async with client.watch(since) as lines:
+            faults.garble_watches()
+            with pytest.raises(json.JSONDecodeError):
+                await lines.next()
+
+
+@pytest.mark.parametrize("after_bytes", [0, 100])
+async def test_a_running_watch_that_is_cut_within_a_line(after_bytes: int) -> None:
+    async with serving() as client, client.watch() as lines:
+        client.server.faults.cut_watches(resource="pods", after_bytes=after_bytes)
+        await turns()
+        add(client.store, "a")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await lines.next()
+        assert lines.response.content.total_bytes == after_bytes
+        await eventually(lambda: client.server.watches == 0)
+
+
+async def test_a_running_watch_that_falls_silent() -> None:
+    async with serving() as client, client.watch("allowWatchBookmarks=true&timeoutSeconds=60") as lines:
+        assert client.server.faults.stall_watches() == 1
+        add(client.store, "a")
+        waiting = asyncio.create_task(lines.next())
+        await advance(7200)
+        assert not waiting.done()  # no event, no bookmark, and no end either
+        assert client.server.watches == 1
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
