@@ -11,7 +11,7 @@ from typing import cast
 
 PATIENCE = 20.0
 """Real seconds after which what has not happened never will. Only a failing test waits so long."""
-TURNS = 30
+TURNS = 100
 """Turns of the loop that ready callbacks and loopback sockets get between two timers."""
 
 

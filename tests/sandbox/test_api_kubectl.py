@@ -82,7 +82,7 @@ def _rows(printed: str) -> list[list[str]]:
 
 async def test_get(kubectl: Kubectl) -> None:
     store = kubectl.store
-    add(store, "bad", "done", "failed", "going", "live", "new", "oom", node="n1", creationTimestamp="")
+    add(store, "bad", "done", "failed", "going", "live", "new", "oom", node="n1")
     _state(store, "bad", "Pending", waiting={"reason": "ImagePullBackOff"})
     _state(store, "done", "Succeeded", terminated={"exitCode": 0, "reason": "Completed"})
     _state(store, "failed", "Failed", terminated={"exitCode": 3, "reason": "Error"})

@@ -13,7 +13,8 @@ FaultKind = Literal["status", "gone", "reset", "cut", "truncate", "malformed", "
 
 - ``status``: an HTTP error, ``code``, with ``retry_after`` if set
 - ``gone``: a watch gets an ERROR event with a 410 Status, anything else an HTTP 410
-- ``reset``: the connection is reset before an answer
+- ``reset``: the connection is reset before an answer; aiohttp's client then sends what is idempotent (all but
+  POST and PATCH) once more by itself, so it takes two ``times`` for it to notice
 - ``cut``: the connection is reset after ``after_bytes`` bytes of body, be it in the middle of a line
 - ``truncate``: the same, half way through the body; for a watch, through its next line
 - ``malformed``: the body, or the watch's next line, is no JSON
