@@ -11,8 +11,10 @@ from typing import cast
 
 PATIENCE = 20.0
 """Real seconds after which what has not happened never will. Only a failing test waits so long."""
-TURNS = 100
-"""Turns of the loop that ready callbacks and loopback sockets get between two timers."""
+QUIET = 3
+"""Glances in a row that find nothing going on, after which all that can happen has happened."""
+GLANCE = 0.001
+"""Real seconds between two glances: what was written to a socket takes a moment to come out at its other end."""
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
@@ -21,6 +23,8 @@ class SkippingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.skipped = 0.0
+        self.busy = False
+        """Whether anything but the waiting test itself has run since this was last set to False."""
 
     def time(self) -> float:
         """Seconds, monotonic."""
@@ -29,6 +33,15 @@ class SkippingLoop(asyncio.SelectorEventLoop):
     def skip(self, seconds: float) -> None:
         """Moves the clock forward at once; timers that are due then fire in the next turn."""
         self.skipped += max(0.0, seconds)
+
+    def _process_events(self, event_list: list[object]) -> None:
+        # Called once a turn with what the selector found; ours to see that sockets are still being served.
+        self.busy |= bool(event_list)
+        super()._process_events(event_list)  # type: ignore[misc]
+
+    def idle(self) -> bool:
+        """Whether nothing is ready to run; to be asked from a callback, which is itself not counted."""
+        return not self.busy and not self._ready  # type: ignore[attr-defined]
 
     def next_timer(self) -> float:
         """When the earliest timer fires, on this loop's clock; infinity without one."""
@@ -42,17 +55,22 @@ async def advance(seconds: float) -> None:
     loop = cast(SkippingLoop, asyncio.get_running_loop())
     until = loop.time() + seconds
     while True:
-        await turns()
+        await settle()
         now = loop.time()
         if now >= until:
             return
         loop.skip(min(loop.next_timer(), until) - now)
 
 
-async def turns(count: int = TURNS) -> None:
-    """Lets the loop turn so many times."""
-    for _ in range(count):
-        await asyncio.sleep(0)
+async def settle() -> None:
+    """Returns when nothing more happens without the time moving on, as far as a few milliseconds can tell. A busy
+    machine may take longer: what a test waits for belongs into ``eventually``, this only makes the way short."""
+    loop = cast(SkippingLoop, asyncio.get_running_loop())
+    quiet = 0
+    while quiet < QUIET:
+        loop.busy = False
+        await asyncio.sleep(GLANCE)
+        quiet = quiet + 1 if loop.idle() else 0
 
 
 async def eventually(condition: Callable[[], object], what: str = "") -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ssh_session_gc.sandbox.faults import Fault
 from tests.sandbox.api import NAMESPACE, Client, add, serving
-from tests.support import advance, eventually, turns
+from tests.support import advance, eventually, settle
 
 PODS_PATH = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
@@ -151,7 +151,7 @@ async def test_running_watches() -> None:
 async def test_a_running_watch_that_is_cut_within_a_line(after_bytes: int) -> None:
     async with serving() as client, client.watch() as lines:
         client.server.faults.cut_watches(resource="pods", after_bytes=after_bytes)
-        await turns()
+        await settle()
         add(client.store, "a")
         with pytest.raises(aiohttp.ClientPayloadError):
             await lines.next()

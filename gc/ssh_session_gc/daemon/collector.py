@@ -46,7 +46,7 @@ class Collector:
         self._view, self._api, self._settings = view, api, settings
         self._metrics, self._recorder = metrics, recorder
         self._policy = settings.policy
-        self._deleter = Deleter(api, settings)
+        self.deleter = Deleter(api, settings)
         self._limiter = Limiter(settings.max_deletes_per_minute)
         self.verdicts: dict[str, Verdict] = {}
         """The last verdict on each session, by uid."""
@@ -92,7 +92,7 @@ class Collector:
                 await self._until_next()
         finally:
             self._closing = True
-            under_way = tasks & self._deleter.in_flight
+            under_way = tasks & self.deleter.in_flight
             for task in tasks - under_way:
                 task.cancel()
             if under_way:
@@ -225,7 +225,7 @@ class Collector:
             return 0.0
         if verdict.reason is Reason.OWNERLESS and fresh is None:
             return 0.0  # it comes back, by way of a fresh read
-        result = await self._deleter.delete(session, verdict)
+        result = await self.deleter.delete(session, verdict)
         self._metrics.deletions.labels(verdict.reason, result.outcome).inc()
         return await self._conclude(session, verdict, owners, result)
 

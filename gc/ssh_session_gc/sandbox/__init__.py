@@ -7,7 +7,7 @@ Kubernetes and is held to recordings of a real cluster; it knows nothing of the 
 from ssh_session_gc.sandbox.authz import Identity, Rule
 from ssh_session_gc.sandbox.containerssh import Session
 from ssh_session_gc.sandbox.faults import Fault, Faults
-from ssh_session_gc.sandbox.kubelet import Program
+from ssh_session_gc.sandbox.programs import Program
 from ssh_session_gc.sandbox.replay import Replay
 from ssh_session_gc.sandbox.world import World
 

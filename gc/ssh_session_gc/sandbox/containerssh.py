@@ -11,8 +11,11 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
-from ssh_session_gc.sandbox.kubelet import Kubelet, Process
+from ssh_session_gc.sandbox.kubelet import Kubelet
+from ssh_session_gc.sandbox.nodes import DISRUPTED
+from ssh_session_gc.sandbox.programs import Process
 from ssh_session_gc.sandbox.store import PODS, ApiError, Change, Object, Store, copied
 
 NAMESPACE = "ssh-sessions"
@@ -30,7 +33,7 @@ class Session:
     created: float
     creator: Process
     given_up: bool = False
-    """ContainerSSH waited too long for it, and nobody will ever use it."""
+    """Nobody uses it, and ContainerSSH has not deleted it: it came too late, or its deletion got nowhere."""
     closed: bool = False
     """Its user left and ContainerSSH has deleted it."""
     finished: bool = False
@@ -39,6 +42,8 @@ class Session:
     """When somebody else deleted it."""
     was_live: bool = False
     """Whether somebody sat in it at that moment."""
+    evicted: bool = False
+    """It was the cluster that took it then: its node was lost, or drained."""
     gone: bool = False
     """The Pod is no more."""
 
@@ -58,8 +63,14 @@ class Replica:
     """One ContainerSSH process and what it remembers."""
 
     process: Process
+    kubelet: Kubelet
     sessions: dict[str, Session] = field(default_factory=dict)
     waiting: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def online(self) -> bool:
+        """Whether it reaches the API server, and is reached."""
+        return self.kubelet.connected.is_set()
 
 
 class ContainerSSH:
@@ -73,11 +84,14 @@ class ContainerSSH:
         owner_namespace: str = "containerssh",
         stamp: bool = False,
         pod_start: float = POD_START,
+        clean_shutdown: bool = False,
         rng: random.Random | None = None,
     ) -> None:
-        """``stamp``: an admission policy writes the creating Pod's name and uid onto each session."""
+        """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
+        ``clean_shutdown``: after SIGTERM a process ends as soon as it has no session left, and when its time is over
+        it closes those that are left; otherwise it takes its time and dies, as the one in the recordings."""
         self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
-        self._stamp, self._pod_start = stamp, pod_start
+        self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
         self._rng = rng or random.Random()  # noqa: S311 - connection ids
         self.replicas: list[Replica] = []
         """The processes that run, oldest first."""
@@ -100,7 +114,8 @@ class ContainerSSH:
 
     def serve(self, kubelet: Kubelet) -> None:
         """Has ContainerSSH run wherever this kubelet starts an owner container."""
-        kubelet.started.append(self._process_started)
+        kubelet.started.append(partial(self._process_started, kubelet))
+        kubelet.stopping.append(self._process_stopping)
         kubelet.ended.append(self._process_ended)
 
     def open(
@@ -108,17 +123,18 @@ class ContainerSSH:
         user: str,
         *,
         image: str = "ghcr.io/example/ssh-session-image:v1.2.3",
+        labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         replica: int = -1,
     ) -> Session:
         """A user connects, by default to the newest replica. Raises LookupError where none takes connections."""
-        taking = [r for r in self.replicas if not r.process.terminating.is_set()]
+        taking = [r for r in self.replicas if r.online and not r.process.terminating.is_set()]
         if not taking:
             raise LookupError("no ContainerSSH takes connections")
         server = taking[replica]
         pod = copied(_POD)
         metadata = pod["metadata"]
-        metadata["labels"] |= _labels(user, f"{self._rng.getrandbits(128):032x}")
+        metadata["labels"] |= {**_labels(user, f"{self._rng.getrandbits(128):032x}"), **(labels or {})}
         metadata["annotations"] = {"containerssh_ip": f"10.1.2.{self._rng.randrange(1, 255)}", **(annotations or {})}
         if self._stamp:
             metadata["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
@@ -133,12 +149,20 @@ class ContainerSSH:
         return session
 
     def close(self, session: Session) -> None:
-        """The user leaves: ContainerSSH deletes the Pod, if it still remembers it."""
-        if session.live:
-            session.closed = True
-            self._delete(session)
+        """The user leaves: ContainerSSH deletes the Pod, if it still remembers it and reaches the API server."""
+        if not session.creator.alive or session.given_up or session.closed:
+            return
+        replica = next(r for r in self.replicas if r.process is session.creator)
+        self._close(session, replica)
+        if self._clean and replica.process.terminating.is_set():
+            self._leave_if_idle(replica)
 
-    def _delete(self, session: Session) -> None:
+    def _close(self, session: Session, replica: Replica) -> None:
+        if not replica.online:
+            # The real one tries again for a minute. Here it gives up at once.
+            session.given_up = True
+            return
+        session.closed = True
         self._closing.add(session.uid)
         try:
             self._store.delete(PODS, self._namespace, session.name, uid=session.uid)
@@ -154,19 +178,30 @@ class ContainerSSH:
             return
         session.given_up = pod["status"].get("phase") == "Pending"
 
-    def _process_started(self, process: Process) -> None:
+    def _process_started(self, kubelet: Kubelet, process: Process) -> None:
         if process.namespace == self._owner_namespace and process.container == "containerssh":
-            self.replicas.append(Replica(process))
+            self.replicas.append(Replica(process, kubelet))
+
+    def _process_stopping(self, process: Process) -> None:
+        for replica in [r for r in self.replicas if r.process is process and self._clean]:
+            self._leave_if_idle(replica)
+
+    def _leave_if_idle(self, replica: Replica) -> None:
+        if not any(session.live for session in replica.sessions.values()):
+            replica.kubelet.end(replica.process, 0)
 
     def _process_ended(self, process: Process) -> None:
-        for session in self.sessions.values():
-            if session.uid == process.pod_uid:
-                session.finished = True
+        if (session := self.sessions.get(process.pod_uid)) is not None:
+            session.finished = True
         for replica in [r for r in self.replicas if r.process is process]:
             # All that it knew is gone with it.
             self.replicas.remove(replica)
             for task in replica.waiting:
                 task.cancel()
+            if self._clean and process.terminating.is_set() and process.exit_code == 0:
+                for session in replica.sessions.values():
+                    if not (session.given_up or session.closed):
+                        self._close(session, replica)
 
     def _heard(self, change: Change) -> None:
         session = self.sessions.get(change.object["metadata"].get("uid", "")) if change.resource is PODS else None
@@ -177,6 +212,8 @@ class ContainerSSH:
         asked = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]
         if asked and session.deleted is None and session.uid not in self._closing:
             session.deleted, session.was_live = self._store.now(), session.live
+            conditions = change.object["status"].get("conditions", ())
+            session.evicted = any(condition["type"] == DISRUPTED for condition in conditions)
 
 
 def _labels(user: str, connection: str) -> dict[str, str]:

@@ -1,75 +1,19 @@
-"""The controllers that Pods and Deployments need: a scheduler, a Deployment controller, a node controller.
+"""The controller that ContainerSSH's Deployment needs: replicas, rollouts, and the end of a Deployment.
 
-Each reacts to what changes in the store and writes back, as Kubernetes' own do. Knows replicas, rollouts and nodes
-that stop reporting, as far as ContainerSSH's Deployment and the recordings show them. Does not run anything (the
-kubelet does) and keeps no ReplicaSets: a Pod's owner reference names one that nobody needs to read.
+Reacts to what changes in the store and writes back, as Kubernetes' own does, as far as the recordings show it. Runs
+nothing (the kubelets do) and keeps no ReplicaSets: a Pod's owner reference names one that nobody needs to read.
 """
 
 import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from ssh_session_gc.sandbox.kubelet import Kubelet
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS, ApiError, Change, Object, Store, copied, timestamp
+from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS, Change, Object, Store, copied, timestamp
 
-UNREACHABLE = "node.kubernetes.io/unreachable"
 HASH_LABEL = "pod-template-hash"
 _HASH_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-
-
-class Scheduler:
-    """Gives each new Pod to the node with the fewest Pods, or says that there is none."""
-
-    def __init__(self, store: Store, kubelets: Sequence[Kubelet]) -> None:
-        self._store, self._kubelets = store, kubelets
-        self._unlisten: Callable[[], None] = lambda: None
-
-    def start(self) -> None:
-        """Begins to schedule."""
-        self._unlisten = self._store.listen(self._heard)
-
-    def stop(self) -> None:
-        """Schedules nothing more."""
-        self._unlisten()
-
-    def retry(self) -> None:
-        """Looks again at what could not be scheduled."""
-        for pod in self._store.list(PODS):
-            self._schedule(pod)
-
-    def _heard(self, change: Change) -> None:
-        if change.resource is PODS and change.type == "ADDED":
-            self._schedule(change.object)
-
-    def _schedule(self, pod: Object) -> None:
-        metadata, spec = pod["metadata"], pod["spec"]
-        if (
-            spec.get("nodeName")
-            or spec.get("schedulerName") != "default-scheduler"
-            or "deletionTimestamp" in metadata
-        ):
-            return
-        now = timestamp(self._store.now())
-        scheduled = {"type": "PodScheduled", "lastProbeTime": None, "lastTransitionTime": now}
-        reachable = [kubelet.node for kubelet in self._kubelets if kubelet.connected.is_set()]
-        if not reachable:
-            message = f"0/{len(self._kubelets)} nodes are available: untolerated taint(s)."
-            scheduled |= {"status": "False", "reason": "Unschedulable", "message": message}
-        else:
-            load = dict.fromkeys(reachable, 0)
-            for other in self._store.list(PODS):
-                if (node := other["spec"].get("nodeName")) in load:
-                    load[node] += 1
-            scheduled["status"] = "True"
-
-        def bind(new: Object) -> None:
-            if reachable:
-                new["spec"]["nodeName"] = min(load, key=lambda node: load[node])
-            new["status"]["conditions"] = [scheduled]
-
-        self._store.update(PODS, metadata["namespace"], metadata["name"], bind)
 
 
 class DeploymentController:
@@ -94,7 +38,7 @@ class DeploymentController:
             # The garbage collector follows owner references; what a Deployment owned goes with it.
             for pod in self._owned(change.object):
                 self._delete(pod)
-        elif (change.resource is DEPLOYMENTS or change.resource is PODS) and not self._pending:
+        elif not self._pending and (change.resource is DEPLOYMENTS or _references(change.object)):
             self._pending = True
             asyncio.get_running_loop().call_soon(self._reconcile_all)
 
@@ -197,55 +141,6 @@ class DeploymentController:
         self._store.update(DEPLOYMENTS, metadata["namespace"], metadata["name"], fill)
 
 
-class NodeController:
-    """Notices that a node does not report any more, and evicts its Pods after their tolerations."""
-
-    def __init__(self, store: Store, *, silence: float = 40.0) -> None:
-        """``silence`` is how many seconds a node may be silent (Kubernetes' node-monitor-grace-period: 40 or 50)."""
-        self._store, self._silence = store, silence
-        self._watched: dict[str, asyncio.Task[None]] = {}
-
-    def lost(self, kubelet: Kubelet) -> None:
-        """The node has stopped reporting now."""
-        self._watched[kubelet.node] = asyncio.create_task(self._watch(kubelet.node), name=f"node {kubelet.node}")
-
-    def found(self, kubelet: Kubelet) -> None:
-        """The node reports again."""
-        if (task := self._watched.pop(kubelet.node, None)) is not None:
-            task.cancel()
-
-    async def stop(self) -> None:
-        """Watches nothing more."""
-        for task in self._watched.values():
-            task.cancel()
-        await asyncio.gather(*self._watched.values(), return_exceptions=True)
-
-    async def _watch(self, node: str) -> None:
-        await asyncio.sleep(self._silence)
-        for pod in self._on(node):
-            self._update(pod, _not_ready)
-        waited = 0.0
-        for seconds in sorted({_tolerates(pod) for pod in self._on(node)}):
-            await asyncio.sleep(seconds - waited)
-            waited = seconds
-            for pod in self._on(node):
-                if _tolerates(pod) <= seconds and "deletionTimestamp" not in pod["metadata"]:
-                    self._update(pod, _disrupted)
-                    metadata = pod["metadata"]
-                    self._store.delete(PODS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
-
-    def _on(self, node: str) -> list[Object]:
-        return [pod for pod in self._store.list(PODS) if pod["spec"].get("nodeName") == node]
-
-    def _update(self, pod: Object, change: Callable[[Object, str], None]) -> None:
-        metadata, now = pod["metadata"], timestamp(self._store.now())
-        try:
-            self._store.update(PODS, metadata["namespace"], metadata["name"], lambda new: change(new, now))
-        except ApiError as error:
-            if error.code != 404:
-                raise
-
-
 def template_hash(deployment: Object) -> str:
     """What tells the Pods of one template from those of another."""
     digest = hashlib.sha256(json.dumps(deployment["spec"]["template"], sort_keys=True).encode()).digest()
@@ -276,32 +171,3 @@ def _ready(pod: Object) -> bool:
 def _least_needed(pods: list[Object]) -> list[Object]:
     # Not ready before ready, young before old, as the ReplicaSet controller ranks them.
     return sorted(sorted(pods, key=lambda p: str(p["metadata"]["creationTimestamp"]), reverse=True), key=_ready)
-
-
-def _tolerates(pod: Object) -> float:
-    """Seconds that a Pod stays bound to a node that is unreachable."""
-    times = [
-        float(t.get("tolerationSeconds", 1e9))
-        for t in pod["spec"].get("tolerations", ())
-        if t.get("key") == UNREACHABLE
-    ]
-    return min(times, default=0.0)
-
-
-def _not_ready(pod: Object, now: str) -> None:
-    for condition in pod["status"].get("conditions", ()):
-        if condition["type"] == "Ready" and condition["status"] == "True":
-            condition |= {"status": "False", "lastTransitionTime": now}
-
-
-def _disrupted(pod: Object, now: str) -> None:
-    pod["status"].setdefault("conditions", []).append(
-        {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "lastProbeTime": None,
-            "lastTransitionTime": now,
-            "reason": "DeletionByTaintManager",
-            "message": "Taint manager: deleting due to NoExecute taint",
-        }
-    )

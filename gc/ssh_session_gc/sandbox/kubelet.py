@@ -1,21 +1,19 @@
 """A small kubelet: runs the Pods of one node and reports what becomes of them.
 
-Knows the life of a container (pull, start, run, end, restart) and the status that a kubelet writes at each step, in
-the order in which the recordings in tests/data show it. Does not know what the programs are for: it is told how each
-behaves, and tells who asks when one starts and ends.
+Knows the life of a Pod (sandbox, pull, start, run, end, restart, removal) in the order in which the recordings in
+tests/data show it. Does not know what the programs are for: it is told how each behaves, and tells who asks when one
+starts, is asked to end, and ends.
 """
 
 import asyncio
-import json
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from ssh_session_gc.sandbox.store import PODS, ApiError, Change, Object, Store, timestamp
-
-PROGRAM = "sandbox/program"
-"""Annotation that describes a Pod's program as JSON, such as ``{"exits_after": 5, "exit_code": 3}``."""
+from ssh_session_gc.sandbox.podstatus import KILLED, UNKNOWN, PodStatus, running, terminated, waiting
+from ssh_session_gc.sandbox.programs import Process, Program
+from ssh_session_gc.sandbox.store import PODS, ApiError, Change, Object, Store
 
 PULL_RETRY = 10.0
 """Seconds between attempts to pull an image that is not there (recorded: 10 to 13)."""
@@ -23,71 +21,37 @@ CRASH_BACKOFF = 10.0
 """Seconds before the second restart; doubled each time, 300 at the most (Kubernetes' "Pod Lifecycle")."""
 STABLE = 600.0
 """Seconds that a container has to run for its back-off to be forgotten (ibid.)."""
-KILLED = 137
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """How a container behaves. Times in seconds."""
-
-    pull: float = 0.3
-    missing: bool = False
-    """The image cannot be pulled."""
-    start: float = 0.2
-    exits_after: float = math.inf
-    exit_code: int = 0
-    out_of_memory: bool = False
-    drain: float = 0.5
-    """From SIGTERM to its end; infinity where it ignores the signal."""
-
-    @classmethod
-    def of(cls, pod: Object, default: "Program") -> "Program":
-        """As the Pod's annotation says, or by its image: a tag "missing" cannot be pulled."""
-        told = json.loads(pod["metadata"].get("annotations", {}).get(PROGRAM, "{}"))
-        known = {f.name for f in fields(cls)}
-        missing = pod["spec"]["containers"][0].get("image", "").endswith(":missing")
-        base = replace(default, missing=True) if missing else default
-        return replace(base, **{key: value for key, value in told.items() if key in known})
-
-
-@dataclass(eq=False)
-class Process:
-    """One run of a container. Times are the node's clock, uncut."""
-
-    pod: str
-    pod_uid: str
-    namespace: str
-    container: str
-    started: float
-    ended: float | None = None
-    exit_code: int = 0
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    terminating: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set at SIGTERM."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self.ended is None
+SETTLING = 1.0
+"""Seconds at the most from a Pod's last container's end to its own (recorded: 1.1 to 1.3)."""
 
 
 class Kubelet:
     """One node's kubelet. Runs Pods from ``start`` to ``stop``."""
 
-    def __init__(self, store: Store, node: str, *, default: Program = Program(), skew: float = 0.0) -> None:
-        """``skew`` is how many seconds the node's clock runs ahead of the API server's."""
-        self.store, self.node, self.default, self.skew = store, node, default, skew
+    def __init__(
+        self,
+        store: Store,
+        node: str,
+        *,
+        default: Program | None = None,
+        images: Mapping[str, Program] = MappingProxyType({}),
+        skew: float = 0.0,
+    ) -> None:
+        """``images``: the programs of images where it is not ``default``. ``skew``: how many seconds the node's
+        clock runs ahead of the API server's."""
+        self.store, self.node, self.skew = store, node, skew
+        self.default, self.images = default or Program(), images
         self.started: list[Callable[[Process], None]] = []
+        self.stopping: list[Callable[[Process], None]] = []
         self.ended: list[Callable[[Process], None]] = []
-        """Told of each process, in the moment it starts and ends, whether or not anybody can be told of it."""
-        self.processes: dict[str, Process] = {}
-        """The latest process of each Pod, by the Pod's uid."""
+        """Told of each process in the moment it starts, gets SIGTERM and ends, though the cluster may not be told."""
+        self.processes: dict[tuple[str, str], Process] = {}
+        """The latest process of each container, by the Pod's uid and the container's name."""
         self.connected = asyncio.Event()
         self.connected.set()
+        self.dead = False
         self._rng = random.Random(node)  # noqa: S311 - container ids
-        self._workers: dict[str, asyncio.Task[None]] = {}
-        self._deletions: dict[str, asyncio.Event] = {}
-        self._statuses: dict[str, _Status] = {}
+        self._pods: dict[str, _PodWorker] = {}
         self._addresses = 0
         self._unlisten: Callable[[], None] = lambda: None
 
@@ -96,11 +60,12 @@ class Kubelet:
         self._unlisten = self.store.listen(self._heard)
 
     async def stop(self) -> None:
-        """Ends all work; processes end without a word."""
+        """Ends all work. What runs is left as it is, for those who want to know how things stood in the end."""
         self._unlisten()
-        for worker in self._workers.values():
+        workers = [pod.task for pod in self._pods.values()]
+        for worker in workers:
             worker.cancel()
-        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+        await asyncio.gather(*workers, return_exceptions=True)
 
     def now(self) -> float:
         """The node's clock, in seconds since the epoch."""
@@ -111,18 +76,56 @@ class Kubelet:
         self.connected.clear()
 
     def heal(self) -> None:
-        """Ends ``cut_off``: what happened meanwhile is heard and reported now."""
+        """Ends ``cut_off``: what happened meanwhile is heard and reported now. Raises ValueError for a dead node."""
+        if self.dead:
+            raise ValueError(f"{self.node} is dead")
         self.connected.set()
-        for pod in self.store.list(PODS):
-            if (status := self._statuses.get(pod["metadata"]["uid"])) is not None:
-                status.report()
+        there = {pod["metadata"]["uid"]: pod for pod in self.store.list(PODS)}
+        for uid in [uid for uid in self._pods if uid not in there]:
+            self._forget(uid)
+        for uid, pod in there.items():
+            if (worker := self._pods.get(uid)) is not None:
+                worker.report()
             self._look_at(pod)
 
-    def kill(self, pod_uid: str, exit_code: int = KILLED) -> None:
-        """Ends the Pod's process at once, as SIGKILL does. No such process: nothing happens."""
-        process = self.processes.get(pod_uid)
-        if process is not None:
-            self._end(process, exit_code)
+    def die(self) -> None:
+        """The node loses its power, for good: every process ends, and nobody is told."""
+        self.dead = True
+        self.connected.clear()
+        for worker in self._pods.values():
+            worker.task.cancel()
+        for process in tuple(self.processes.values()):
+            self.end(process, KILLED)
+
+    def kill(self, pod_uid: str, exit_code: int = KILLED, *, container: str | None = None) -> None:
+        """Ends the Pod's processes (or the one of this container) at once, as SIGKILL does. None there: nothing."""
+        for (uid, name), process in tuple(self.processes.items()):
+            if uid == pod_uid and container in (None, name):
+                self.end(process, exit_code)
+
+    def begin(self, status: PodStatus, container: str, program: Program) -> Process:
+        """Starts a process, now."""
+        process = Process(status.name, status.uid, status.namespace, container, program, self.now())
+        self.processes[status.uid, container] = process
+        status.ip = status.ip or self.address()
+        state = status.containers[container]
+        state.state, state.id = running(process), f"containerd://{self._rng.getrandbits(256):064x}"
+        for listener in self.started:
+            listener(process)
+        return process
+
+    def end(self, process: Process, exit_code: int) -> None:
+        """Ends a process now, if it has not ended yet."""
+        if process.alive:
+            process.ended, process.exit_code = self.now(), exit_code
+            process.stirred.set()
+            for listener in self.ended:
+                listener(process)
+
+    def address(self) -> str:
+        """An address for the next Pod."""
+        self._addresses += 1
+        return f"10.244.{self._addresses // 250}.{self._addresses % 250 + 2}"
 
     def _heard(self, change: Change) -> None:
         if change.resource is PODS and self.connected.is_set():
@@ -130,279 +133,174 @@ class Kubelet:
             if change.type == "DELETED":
                 self._forget(change.object["metadata"]["uid"])
 
-    def _forget(self, uid: str) -> None:
-        # Removed by force: the kubelet kills what it still runs.
-        self.kill(uid)
-        if (worker := self._workers.get(uid)) is not None and worker is not asyncio.current_task():
-            worker.cancel()
-
     def _look_at(self, pod: Object) -> None:
         uid = pod["metadata"]["uid"]
         if pod["spec"].get("nodeName") != self.node:
             return
-        if uid not in self._workers and pod["status"].get("phase") not in ("Succeeded", "Failed"):
-            self._deletions[uid] = asyncio.Event()
-            worker = self._workers[uid] = asyncio.create_task(
-                self._run(pod), name=f"kubelet {pod['metadata']['name']}"
-            )
-            worker.add_done_callback(lambda done: self._worker_ended(uid, done))
-        if "deletionTimestamp" in pod["metadata"] and uid in self._deletions:
-            self._deletions[uid].set()
+        if uid not in self._pods and pod["status"].get("phase") not in ("Succeeded", "Failed"):
+            self._pods[uid] = worker = _PodWorker(self, pod)
+            worker.task.add_done_callback(lambda done: self._worker_ended(uid, done))
+        if "deletionTimestamp" in pod["metadata"] and uid in self._pods:
+            self._pods[uid].asked_to_end(pod["metadata"]["deletionGracePeriodSeconds"])
 
-    def _worker_ended(self, uid: str, worker: asyncio.Task[None]) -> None:
-        self._workers.pop(uid, None)
-        for per_pod in (self._deletions, self._statuses, self.processes):
-            per_pod.pop(uid, None)
-        if not worker.cancelled() and (error := worker.exception()) is not None:
+    def _forget(self, uid: str) -> None:
+        # Where it was removed by force, the kubelet kills what still runs.
+        self.kill(uid)
+        if (worker := self._pods.get(uid)) is not None and worker.task is not asyncio.current_task():
+            worker.task.cancel()
+
+    def _worker_ended(self, uid: str, task: asyncio.Task[None]) -> None:
+        worker = self._pods.pop(uid)
+        for container in worker.status.containers:
+            self.processes.pop((uid, container), None)
+        if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler({"message": "kubelet failed", "exception": error})
 
-    async def _run(self, pod: Object) -> None:
-        """The life of one Pod on this node."""
-        status = self._statuses[pod["metadata"]["uid"]] = _Status(self, pod)
-        deleted = self._deletions[pod["metadata"]["uid"]]
-        program = Program.of(pod, self.default)
-        try:
-            await status.write(state={"waiting": {"reason": "ContainerCreating"}})
-            await asyncio.sleep(program.pull / 2)
-            await status.write(sandbox=True)
-            if program.missing:
-                await self._pull_in_vain(status, deleted)
-            else:
-                await asyncio.sleep(program.pull / 2 + program.start)
-                await self._run_containers(status, program, deleted)
-            await deleted.wait()
-            await status.acknowledge()
-            await self.connected.wait()
-            self.store.delete(PODS, status.namespace, status.name, grace=0, uid=status.uid)
-        except ApiError as error:
-            if error.code not in (404, 409):  # removed by force meanwhile, or its name has a new owner
-                raise
 
-    async def _pull_in_vain(self, status: "_Status", deleted: asyncio.Event) -> None:
-        image = status.image
-        failure = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
-        backing_off = f'Back-off pulling image "{image}": ErrImagePull: {failure}'
-        while not deleted.is_set():
-            for reason, message in (("ErrImagePull", failure), ("ImagePullBackOff", backing_off)):
-                await status.write(state={"waiting": {"reason": reason, "message": message}})
-                await _wait(deleted, PULL_RETRY)
-        await status.write(phase="Failed", state=_terminated(KILLED, None), sandbox=False)
-
-    async def _run_containers(self, status: "_Status", program: Program, deleted: asyncio.Event) -> None:
-        restarts = crashes = 0
-        while True:
-            process = self._begin(status)
-            await status.write(phase="Running", state={"running": {"startedAt": timestamp(process.started)}})
-            await self._until_over(status, process, program, deleted)
-            ended = _terminated(process.exit_code, process, program.out_of_memory)
-            ran = (process.ended or 0.0) - process.started
-            if deleted.is_set() or status.restart_policy == "Never":
-                failed = "Failed" if process.exit_code else "Succeeded"
-                if not deleted.is_set():
-                    await status.write(state=ended)
-                    await asyncio.sleep(min(1.0, program.pull))
-                await status.write(phase=failed, state=ended, sandbox=False)
-                return
-            await status.write(state=ended)
-            crashes = 0 if ran > STABLE else crashes + 1
-            restarts += 1
-            if crashes > 1:
-                pause = min(CRASH_BACKOFF * 2 ** (crashes - 2), 300.0)
-                message = f"back-off {pause:g}s restarting failed container={status.container}"
-                waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
-                await status.write(state=waiting, last=ended, restarts=restarts - 1)
-                await _wait(deleted, pause)
-                if deleted.is_set():
-                    await status.write(phase="Failed", state=ended, sandbox=False)
-                    return
-            status.become(last=ended, restarts=restarts)
-
-    def _begin(self, status: "_Status") -> Process:
-        process = Process(status.name, status.uid, status.namespace, status.container, self.now())
-        self.processes[status.uid] = process
-        for listener in self.started:
-            listener(process)
-        return process
-
-    def _end(self, process: Process, exit_code: int) -> None:
-        if process.alive:
-            process.ended, process.exit_code = self.now(), exit_code
-            process.over.set()
-            for listener in self.ended:
-                listener(process)
-
-    async def _until_over(
-        self, status: "_Status", process: Process, program: Program, deleted: asyncio.Event
-    ) -> None:
-        over, gone = asyncio.create_task(process.over.wait()), asyncio.create_task(deleted.wait())
-        lifetime = None if math.isinf(program.exits_after) else program.exits_after
-        try:
-            await asyncio.wait({over, gone}, timeout=lifetime, return_when=asyncio.FIRST_COMPLETED)
-            if not process.alive:
-                return
-            if not deleted.is_set():
-                self._end(process, KILLED if program.out_of_memory else program.exit_code)
-                return
-            await status.acknowledge()
-            process.terminating.set()
-            grace = float(
-                self.store.get(PODS, status.namespace, status.name)["metadata"]["deletionGracePeriodSeconds"]
-            )
-            await asyncio.wait({over}, timeout=min(program.drain, grace))
-            self._end(process, 0 if program.drain <= grace else KILLED)
-        finally:
-            over.cancel()
-            gone.cancel()
-            # What runs when the kubelet itself is stopped ends with it.
-            self._end(process, KILLED)
-
-    def address(self) -> str:
-        """An address for the next Pod."""
-        self._addresses += 1
-        return f"10.244.{self._addresses // 250}.{self._addresses % 250 + 2}"
-
-    def container_id(self) -> str:
-        """An id as containerd makes them."""
-        return f"containerd://{self._rng.getrandbits(256):064x}"
-
-
-class _Status:
-    """The status of one Pod as the kubelet knows it, and how it is written."""
+class _PodWorker:
+    """Runs one Pod on its node, from its arrival to its removal."""
 
     def __init__(self, kubelet: Kubelet, pod: Object) -> None:
-        metadata, container = pod["metadata"], pod["spec"]["containers"][0]
         self._kubelet, self._pod = kubelet, pod
-        self.namespace, self.name, self.uid = metadata["namespace"], metadata["name"], metadata["uid"]
-        self.container, self.image = container["name"], container.get("image", "")
-        self.restart_policy = pod["spec"].get("restartPolicy", "Always")
-        self._phase, self._sandbox, self._ip = "Pending", False, ""
-        self._state: Object = {}
-        self._last: Object = {}
-        self._restarts = 0
-        self._container_id = ""
-        self._began = timestamp(kubelet.now())
-
-    def become(self, *, last: Object | None = None, restarts: int | None = None) -> None:
-        """Takes note of what the next ``write`` will say."""
-        self._last = self._last if last is None else last
-        self._restarts = self._restarts if restarts is None else restarts
-
-    async def write(
-        self,
-        *,
-        phase: str | None = None,
-        state: Object | None = None,
-        last: Object | None = None,
-        restarts: int | None = None,
-        sandbox: bool | None = None,
-    ) -> None:
-        """Writes the status as it is with these changes, as soon as the node is connected."""
-        self.become(last=last, restarts=restarts)
-        self._phase = phase or self._phase
-        self._sandbox = self._sandbox if sandbox is None else sandbox
-        if state is not None:
-            self._state = state
-            if "running" in state:
-                self._container_id = self._kubelet.container_id()
-            if "running" in state or "ErrImagePull" in state.get("waiting", {}).values():
-                self._ip = self._ip or self._kubelet.address()
-        await self.acknowledge()
-
-    async def acknowledge(self) -> None:
-        """Writes the status with the generation that the kubelet has now seen."""
-        await self._kubelet.connected.wait()
-        self.report()
+        self._loop = asyncio.get_running_loop()
+        self.status = PodStatus(pod, kubelet.store, kubelet.now)
+        self._deleted = asyncio.Event()
+        self._grace = math.inf
+        self._deadline = math.inf
+        """When the grace is over, on the loop's clock. It runs from when the kubelet hears of the deletion."""
+        self.task = asyncio.create_task(self._work(), name=f"kubelet {self.status.name}")
 
     def report(self) -> None:
-        """Writes the status now."""
-        self._kubelet.store.update(PODS, self.namespace, self.name, self._fill)
+        """Writes the status, if the node is connected; otherwise that is done when it is again."""
+        if self._kubelet.connected.is_set():
+            self.status.write()
 
-    def _fill(self, pod: Object) -> None:
-        if pod["metadata"]["uid"] != self.uid:
-            raise ApiError(409, "Conflict", "another Pod has the name now")
-        running = "running" in self._state
-        statuses = [
-            {
-                "name": container["name"],
-                "state": self._state,
-                "lastState": self._last if container["name"] == self.container else {},
-                "ready": running,
-                "restartCount": self._restarts if container["name"] == self.container else 0,
-                "image": container.get("image", ""),
-                "imageID": "sha256:" + "4" * 64 if self._container_id else "",
-                **({"containerID": self._container_id} if self._container_id else {}),
-                "started": running,
-            }
-            for container in sorted(pod["spec"]["containers"], key=lambda c: str(c["name"]))
-        ]
-        generation = pod["metadata"].get("generation", 1)
-        address = {"podIP": self._ip, "podIPs": [{"ip": self._ip}]} if self._ip else {}
-        pod["status"] = {
-            "observedGeneration": generation,
-            "phase": self._phase,
-            "conditions": self._conditions(pod, generation, running),
-            "hostIP": "10.0.0.1",
-            "hostIPs": [{"ip": "10.0.0.1"}],
-            **address,
-            "startTime": self._began,
-            "containerStatuses": statuses,
-            "qosClass": pod["status"].get("qosClass", "BestEffort"),
+    def asked_to_end(self, grace: float) -> None:
+        """Takes note of a deletion, or of a shorter grace (seconds) than the one before."""
+        if grace < self._grace:
+            self._grace, self._deadline = grace, self._loop.time() + grace
+            self._deleted.set()
+            for container in self.status.containers:
+                if (process := self._kubelet.processes.get((self.status.uid, container))) is not None:
+                    process.stirred.set()
+
+    async def _work(self) -> None:
+        status = self.status
+        try:
+            await self._live()
+            await self._deleted.wait()
+            await self._kubelet.connected.wait()
+            status.write()
+            self._kubelet.store.delete(PODS, status.namespace, status.name, grace=0, uid=status.uid)
+        except* ApiError as errors:
+            # Removed by force meanwhile, or its name has a new owner.
+            if errors.split(lambda error: isinstance(error, ApiError) and error.code in (404, 409))[1]:
+                raise
+
+    async def _live(self) -> None:
+        status, spec = self.status, self._pod["spec"]
+        programs = {
+            container["name"]: Program.of(self._pod, container, self._kubelet.default, self._kubelet.images)
+            for container in spec["containers"]
         }
+        self.report()
+        pull = max(program.pull for program in programs.values())
+        if not await self._deleted_within(pull / 2):
+            status.sandbox = True
+            self.report()
+            async with asyncio.TaskGroup() as containers:
+                for container in spec["containers"]:
+                    program = programs[container["name"]]
+                    containers.create_task(self._run_container(container, program))
+            if not self._deleted.is_set():
+                await asyncio.sleep(min(SETTLING, pull))
+        for each in status.containers.values():
+            if "terminated" not in each.state:
+                each.state = UNKNOWN
+        status.phase, status.sandbox = "Failed" if status.failed else "Succeeded", False
+        self.report()
 
-    def _conditions(self, pod: Object, generation: int, running: bool) -> list[Object]:
-        # Which reasons go with which end: recordings "session-lifecycle" and "crash".
-        over = "terminated" in self._state and (
-            self.restart_policy == "Never" or self._phase in ("Succeeded", "Failed")
-        )
-        completed = over and self._state["terminated"]["exitCode"] == 0
-        names = ", ".join(str(c["name"]) for c in pod["spec"]["containers"])
-        reason, message = "ContainersNotReady", f"containers with unready status: [{names}]"
-        if over:
-            reason, message = "PodCompleted" if completed else "PodFailed", ""
-        wanted = [
-            ("PodReadyToStartContainers", self._sandbox, "", ""),
-            ("Initialized", True, "PodCompleted" if completed else "", ""),
-            ("Ready", running, "" if running else reason, "" if running else message),
-            ("ContainersReady", running, "" if running else reason, "" if running else message),
-            ("PodScheduled", True, "", ""),
-        ]
-        before = {c["type"]: c for c in pod["status"].get("conditions", ())}
-        own = {name for name, *_ in wanted}
-        kept = [c for c in before.values() if c["type"] not in own]
-        for name, value, why, text in wanted:
-            status = "True" if value else "False"
-            old = before.get(name, {})
-            changed = timestamp(self._kubelet.now()) if old.get("status") != status else old["lastTransitionTime"]
-            kept.append(
-                {
-                    "type": name,
-                    "observedGeneration": generation,
-                    "status": status,
-                    "lastProbeTime": None,
-                    "lastTransitionTime": changed,
-                    **({"reason": why} if why else {}),
-                    **({"message": text} if text else {}),
-                }
-            )
-        return kept
+    async def _run_container(self, container: Object, program: Program) -> None:
+        if program.missing:
+            await self._pull_in_vain(container)
+            return
+        if await self._deleted_within(program.pull / 2 + program.start):
+            return
+        status, name = self.status.containers[container["name"]], container["name"]
+        crashes = 0
+        while True:
+            process = self._kubelet.begin(self.status, name, program)
+            if all(each.id for each in self.status.containers.values()):
+                self.status.phase = "Running"
+            self.report()
+            await self._until_over(process)
+            ended = terminated(process, status.id)
+            if self._deleted.is_set():
+                # Nothing is written until all of the Pod's containers have ended.
+                status.state = ended
+                return
+            status.state = ended
+            self.report()
+            policy = self._pod["spec"]["restartPolicy"]
+            if policy == "Never" or (policy == "OnFailure" and not process.exit_code):
+                return
+            stable = (process.ended or 0.0) - process.started > STABLE
+            crashes = 1 if stable else crashes + 1
+            if crashes > 1 and await self._backed_off(name, crashes, ended):
+                return
+            status.last, status.restarts = ended, status.restarts + 1
 
+    async def _until_over(self, process: Process) -> None:
+        program, ends = process.program, self._loop.time() + process.program.exits_after
+        while process.alive:
+            process.stirred.clear()
+            if self._deleted.is_set() and not process.terminating.is_set():
+                self.report()  # that the deletion is noticed: the generation (recorded)
+                process.terminating.set()
+                ends = min(ends, self._loop.time() + program.drain)
+                for listener in self._kubelet.stopping:
+                    listener(process)
+            elif self._loop.time() >= min(ends, self._deadline):
+                by_itself = KILLED if program.out_of_memory else program.exit_code
+                in_time = 0 if process.terminating.is_set() else by_itself
+                self._kubelet.end(process, in_time if ends <= self._deadline else KILLED)
+            else:
+                await _wait(process.stirred, min(ends, self._deadline) - self._loop.time())
 
-def _terminated(code: int, process: Process | None, out_of_memory: bool = False) -> Object:
-    reason = "OOMKilled" if out_of_memory and code == KILLED else "Error" if code else "Completed"
-    times = (
-        {}
-        if process is None
-        else {
-            "startedAt": timestamp(process.started),
-            "finishedAt": timestamp(process.ended or process.started),
-        }
-    )
-    return {"terminated": {"exitCode": code, "reason": reason, **times}}
+    async def _backed_off(self, name: str, crashes: int, ended: Object) -> bool:
+        """Waits before a container that crashes again and again is restarted. Returns whether its Pod was deleted."""
+        pause = min(CRASH_BACKOFF * 2.0 ** min(crashes - 2, 10), 300.0)
+        metadata, status = self._pod["metadata"], self.status.containers[name]
+        place = f"pod={metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        status.last = ended
+        status.state = waiting("CrashLoopBackOff", f"back-off {pause:g}s restarting failed container={name} {place}")
+        self.report()
+        deleted = await self._deleted_within(pause)
+        if deleted:
+            status.state = ended
+        return deleted
+
+    async def _pull_in_vain(self, container: Object) -> None:
+        image, status = container.get("image", ""), self.status.containers[container["name"]]
+        self.status.ip = self.status.ip or self._kubelet.address()
+        failure = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
+        backing_off = f'Back-off pulling image "{image}": ErrImagePull: {failure}'
+        while True:
+            for reason, message in (("ErrImagePull", failure), ("ImagePullBackOff", backing_off)):
+                status.state = waiting(reason, message)
+                self.report()
+                if await self._deleted_within(PULL_RETRY):
+                    return
+
+    async def _deleted_within(self, seconds: float) -> bool:
+        await _wait(self._deleted, seconds)
+        return self._deleted.is_set()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, but not longer than that."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(None if math.isinf(seconds) else seconds):
             await event.wait()
     except TimeoutError:
         pass

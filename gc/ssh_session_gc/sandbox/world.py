@@ -6,6 +6,7 @@ cluster, be it in real time or in a loop whose time is skipped.
 """
 
 import asyncio
+import json
 import random
 import ssl
 from collections.abc import Mapping
@@ -15,10 +16,12 @@ from typing import Self
 
 from ssh_session_gc.sandbox.authz import Identity, Roles
 from ssh_session_gc.sandbox.containerssh import NAMESPACE, POD_START, ContainerSSH, Session
-from ssh_session_gc.sandbox.controllers import DeploymentController, NodeController, Scheduler
+from ssh_session_gc.sandbox.controllers import DeploymentController
 from ssh_session_gc.sandbox.faults import Faults
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.kubelet import KILLED, Kubelet, Process, Program
+from ssh_session_gc.sandbox.kubelet import Kubelet
+from ssh_session_gc.sandbox.nodes import UNREACHABLE, NodeController, Scheduler, disrupted
+from ssh_session_gc.sandbox.programs import PROGRAM, Process, Program
 from ssh_session_gc.sandbox.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, NAMESPACES, NODES, PODS, Object, Store, timestamp
 
@@ -42,6 +45,8 @@ class World:
         pod_start: float = POD_START,
         node_silence: float = 40.0,
         program: Program | None = None,
+        images: Mapping[str, Program] | None = None,
+        clean_shutdown: bool = False,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         tokens: Mapping[str, Identity] | None = None,
@@ -49,8 +54,9 @@ class World:
         bookmark_seconds: float = BOOKMARK_SECONDS,
     ) -> None:
         """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
-        ahead. ``stamp``: sessions carry their creator's name and uid. ``program``: how containers behave. ``port``:
-        0 takes a free one."""
+        ahead. ``stamp``: sessions carry their creator's name and uid. ``node_silence``: seconds until a node that is
+        cut off counts as unreachable. ``program``: how containers behave; ``images``: where theirs says otherwise.
+        ``clean_shutdown``: see ``ContainerSSH``. ``port``: 0 takes a free one."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self.clock_offset = 0.0
@@ -61,13 +67,17 @@ class World:
             self.store, faults=self.faults, tls=tls, tokens=tokens, roles=roles, bookmark_seconds=bookmark_seconds
         )
         self.kubelets = {
-            name: Kubelet(self.store, name, default=program or Program(), skew=(skews or {}).get(name, 0.0))
+            name: Kubelet(
+                self.store, name, default=program or Program(), images=images or {}, skew=(skews or {}).get(name, 0.0)
+            )
             for name in (f"node{n + 1}" for n in range(nodes))
         }
         rng = random.Random(seed + 1)  # noqa: S311 - names
-        self.containerssh = ContainerSSH(self.store, stamp=stamp, pod_start=pod_start, rng=rng)
+        self.containerssh = ContainerSSH(
+            self.store, stamp=stamp, pod_start=pod_start, clean_shutdown=clean_shutdown, rng=rng
+        )
         self._port = port
-        self._scheduler = Scheduler(self.store, tuple(self.kubelets.values()))
+        self._scheduler = Scheduler(self.store)
         self._deployments = DeploymentController(self.store)
         self._node_controller = NodeController(self.store, silence=node_silence)
 
@@ -82,6 +92,7 @@ class World:
             kubelet.start()
         self._scheduler.start()
         self._deployments.start()
+        self._node_controller.start()
         await self.server.start(port=self._port)
         return self
 
@@ -112,14 +123,14 @@ class World:
         template = {
             "metadata": {
                 "labels": {"app": OWNER},
-                "annotations": {"sandbox/program": f'{{"drain": {drain}}}'},
+                "annotations": {PROGRAM: json.dumps({"drain": drain})},
             },
             "spec": {
                 "terminationGracePeriodSeconds": grace,
                 "containers": [*sidecars, {"name": "containerssh", "image": "containerssh/containerssh:v0.5.2"}],
                 "tolerations": [
                     {
-                        "key": "node.kubernetes.io/unreachable",
+                        "key": UNREACHABLE,
                         "operator": "Exists",
                         "effect": "NoExecute",
                         "tolerationSeconds": 10,
@@ -137,11 +148,17 @@ class World:
             await asyncio.sleep(0.05)
 
     def open(
-        self, user: str, *, annotations: Mapping[str, str] | None = None, image: str = "", replica: int = -1
+        self,
+        user: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        image: str = "",
+        replica: int = -1,
     ) -> Session:
-        """A user connects; by default to the newest replica."""
+        """A user connects; by default to the newest replica. Raises LookupError where none takes connections."""
         more = {"image": image} if image else {}
-        return self.containerssh.open(user, annotations=annotations, replica=replica, **more)
+        return self.containerssh.open(user, labels=labels, annotations=annotations, replica=replica, **more)
 
     def close(self, session: Session) -> None:
         """The user leaves."""
@@ -151,8 +168,13 @@ class World:
         """Kills a ContainerSSH process, the oldest by default; the kubelet starts it again in the same Pod."""
         process = process or self.containerssh.replicas[0].process
         for kubelet in self.kubelets.values():
-            if kubelet.processes.get(process.pod_uid) is process:
-                kubelet.kill(process.pod_uid, KILLED)
+            kubelet.kill(process.pod_uid, container=process.container)
+
+    def evict(self, namespace: str, name: str) -> None:
+        """Deletes a Pod as the eviction API does, which ``kubectl drain`` uses. Raises ApiError 404."""
+        mark = disrupted("EvictionByEvictionAPI", "Eviction API: evicting")
+        self.store.update(PODS, namespace, name, lambda pod: mark(pod, self.store.now()))
+        self.store.delete(PODS, namespace, name)
 
     def rollout(self) -> None:
         """Restarts the Deployment as ``kubectl rollout restart`` does."""
@@ -179,21 +201,37 @@ class World:
     def cut_off(self, node: str = "node1") -> None:
         """Cuts a node off: everything on it goes on unseen."""
         self.kubelets[node].cut_off()
-        self._node_controller.lost(self.kubelets[node])
+        self._node_controller.lost(node)
 
     def heal(self, node: str = "node1") -> None:
-        """Ends ``cut_off``."""
-        self._node_controller.found(self.kubelets[node])
+        """Ends ``cut_off``. Raises ValueError for a dead node."""
         self.kubelets[node].heal()
-        self._scheduler.retry()
+        self._node_controller.found(node)
+
+    def kill_node(self, node: str = "node1") -> None:
+        """A node loses its power, for good: all that runs on it ends, unseen."""
+        self.kubelets[node].die()
+        self._node_controller.lost(node)
+
+    def remove_node(self, node: str = "node1") -> None:
+        """Deletes the Node, as an administrator does who knows that it is dead; its Pods follow 40 s later."""
+        self.store.delete(NODES, None, node)
+
+    def compact(self) -> None:
+        """Forgets every change up to now: who watches from an older version is answered 410."""
+        self.store.compact()
+
+    def live(self) -> list[Session]:
+        """The sessions with somebody in them that nobody has deleted."""
+        return [s for s in self.containerssh.sessions.values() if s.live and s.deleted is None]
 
     def orphans(self) -> list[Session]:
         """The sessions that are there with nobody in them, which nobody has deleted yet."""
         return [session for session in self.containerssh.sessions.values() if session.orphan]
 
     def lost_live(self) -> list[Session]:
-        """The sessions that were deleted under their user's feet."""
-        return [session for session in self.containerssh.sessions.values() if session.was_live]
+        """The sessions that were deleted under their user's feet, and not by the cluster itself."""
+        return [s for s in self.containerssh.sessions.values() if s.was_live and not s.evicted]
 
     def _is_ready(self, process: Process) -> bool:
         pods = {pod["metadata"]["uid"]: pod for pod in self.store.list(PODS, OWNER_NAMESPACE)}
@@ -203,4 +241,8 @@ class World:
 
 def _node(name: str, now: float) -> Object:
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": timestamp(now)}
-    return {"metadata": {"name": name}, "status": {"conditions": [ready], "nodeInfo": {"kubeletVersion": "v1.36.2"}}}
+    return {
+        "metadata": {"name": name},
+        "spec": {},
+        "status": {"conditions": [ready], "nodeInfo": {"kubeletVersion": "v1.36.2"}},
+    }
