@@ -102,10 +102,14 @@ class Collector:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def survey(self) -> Survey:
-        """How the sessions and owners stand now."""
+        """How the sessions and owners stand now; nothing before the API server's first answer."""
+        try:
+            now = self._api.now()
+        except ValueError:
+            return Survey()
         sessions, verdicts = self._view.sessions.by_uid, self.verdicts
         judged = ((session, verdicts[uid]) for uid, session in sessions.items() if uid in verdicts)
-        return survey(judged, self._view.owners, self._policy, self._api.now())
+        return survey(judged, self._view.owners, self._policy, now)
 
     def _session_changed(self, uid: str) -> None:
         if uid in self._view.sessions.by_uid:
