@@ -33,7 +33,7 @@ FROM ${BASE}
 # anew at each start.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /usr/local/lib/python3.*/
 COPY --from=build /app/.venv /app/.venv
-# So that `kubectl exec … -- ssh-session-gc plan` finds it.
+# So that `kubectl exec … -- ssh-session-gc --version` finds it.
 ENV PATH=/app/.venv/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -19,6 +19,8 @@ CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3.14 python3.13 python3.12 python
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH UV_PROJECT_ENVIRONMENT UV_PYTHON
 # Installing is from the package registry, always; uv would fetch interpreters from another place.
 export UV_PYTHON_DOWNLOADS := never
+# Compiled once here rather than at each start.
+export UV_COMPILE_BYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:

@@ -171,7 +171,7 @@ async def test_certificates(tmp_path: Path, expired: bool, known: bool, says: st
 
 
 async def test_inside_a_pod(tmp_path: Path) -> None:
-    # Where there is no kubeconfig, a Pod's environment names the server, and its files, in a place that is fixed, hold
+    # Where there is no kubeconfig, a Pod's environment names the server and its files, in a fixed place, hold
     # the credentials. Where the tests themselves run in a Pod these are there, and the server is what is missing.
     where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
     async with process(tmp_path, **where) as gc:

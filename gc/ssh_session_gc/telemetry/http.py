@@ -55,7 +55,6 @@ class Server:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
-
     async def _health(self, _: web.Request) -> web.Response:
         return _report(self._healthy())
 
