@@ -33,6 +33,8 @@ FORBIDDEN_RETRY = 60.0
 """Seconds until a forbidden deletion is tried again: somebody has to grant the permission first."""
 ERROR_RETRY = 15.0
 """Seconds until a session whose deletion failed, or whose owners could not be read, is tried again."""
+SLACK = 1000
+"""Void timers that are let be: sweeping them out costs more than keeping them."""
 FAREWELL = 1.0
 """Seconds that deletions under way get to finish when the program stops."""
 
@@ -137,6 +139,10 @@ class Collector:
         if self._looks.get(uid) != look:
             self._looks[uid] = look
             heapq.heappush(self._timers, (look, uid))
+            if len(self._timers) > 2 * len(self._looks) + SLACK:
+                # Sessions that ended long before they were due leave void entries behind.
+                self._timers = [(when, each) for each, when in self._looks.items()]
+                heapq.heapify(self._timers)
             if self._timers[0][1] == uid:
                 self._wake.set()
 
