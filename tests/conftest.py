@@ -1,4 +1,4 @@
-"""How every test runs: asynchronous ones on a loop whose time can be moved forward, properties without a stop-watch."""
+"""How every test runs: asynchronous ones on a loop whose time can be moved on, properties without a stop-watch."""
 
 import asyncio
 from collections.abc import Callable, Mapping
