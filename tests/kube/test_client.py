@@ -1,0 +1,174 @@
+"""Requests: credentials from a Pod, how failures read, and the server's clock."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+from kubernetes_asyncio.config import incluster_config
+
+from ssh_session_gc.kube import client
+from ssh_session_gc.kube.client import Api, ApiError, ConfigError, Unreachable, connect, loader
+from ssh_session_gc.kube.resources import DEPLOYMENTS, NAMESPACES, PODS
+from ssh_session_gc.sandbox import Fault, Identity, World
+from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from tests.cli.test_run import server_tls
+from tests.support import advance
+
+
+class Observed:
+    """An Observer that remembers."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, str]] = []
+
+    def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.requests.append((verb, resource, code))
+
+
+@asynccontextmanager
+async def api(world: World, tmp_path: Path) -> AsyncIterator[tuple[Api, Observed]]:
+    observed = Observed()
+    async with connect(loader(str(world.kubeconfig(tmp_path / "kubeconfig")), None), observed) as made:
+        yield made, observed
+
+
+def test_paths() -> None:
+    assert PODS.path("ns") == "/api/v1/namespaces/ns/pods"
+    assert PODS.path("ns", "p") == "/api/v1/namespaces/ns/pods/p"
+    assert DEPLOYMENTS.path("ns", "d") == "/apis/apps/v1/namespaces/ns/deployments/d"
+    assert NAMESPACES.path("", "ns") == "/api/v1/namespaces/ns"
+
+
+async def test_the_token_in_a_pod_is_read_again_when_it_is_rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca, token = trustme.CA(), tmp_path / "token"
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
+    token.write_text("first")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr(client, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    async with World(tls=server_tls(ca), tokens={"first": Identity("gc")}) as world:
+        host, port = world.url.removeprefix("https://").split(":")
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+        async with connect(loader(None, None), Observed()) as made:
+            await made.request("list", PODS, "default")
+            world.server.tokens = {"second": Identity("gc")}
+            # Long before the file would be looked at again by itself: being refused is reason enough.
+            token.write_text("second")
+            with pytest.raises(ApiError, match="401"):
+                await made.request("list", PODS, "default")
+            await made.request("list", PODS, "default")
+            # A file that is being written just then does no harm.
+            token.write_text("")
+            world.server.tokens = {"third": Identity("gc")}
+            with pytest.raises(ApiError, match="401"):
+                await made.request("list", PODS, "default")
+            token.write_text("third")
+            with pytest.raises(ApiError, match="401"):
+                await made.request("list", PODS, "default")
+            await made.request("list", PODS, "default")
+
+
+async def test_every_request_is_observed_with_its_outcome(tmp_path: Path) -> None:
+    async with World() as world, api(world, tmp_path) as (made, observed):
+        await made.version()
+        await made.request("list", PODS, "default")
+        with pytest.raises(ApiError):
+            await made.request("get", PODS, "default", "nope")
+        world.faults.add(Fault("reset", times=2))
+        with pytest.raises(Unreachable):
+            await made.request("list", PODS, "default")
+        async with made.stream(PODS, "default", {"watch": "1"}, 10.0):
+            pass
+    assert observed.requests == [
+        ("get", "version", "200"),
+        ("list", "pods", "200"),
+        ("get", "pods", "404"),
+        ("list", "pods", "error"),
+        ("watch", "pods", "200"),
+    ]
+
+
+@pytest.mark.parametrize(("code", "transient"), [(400, False), (403, False), (409, False), (429, True), (503, True)])
+async def test_what_a_refusal_says(tmp_path: Path, code: int, transient: bool) -> None:
+    async with World() as world, api(world, tmp_path) as (made, _):
+        world.faults.add(Fault("status", code=code, retry_after=7))
+        with pytest.raises(ApiError) as refused:
+            await made.request("list", PODS, "default")
+        assert (refused.value.code, refused.value.transient, refused.value.retry_after) == (code, transient, 7)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault("reset"), Fault("truncate"), Fault("cut", after_bytes=5), Fault("stall")], ids=lambda f: f.kind
+)
+async def test_half_an_answer_is_none(tmp_path: Path, fault: Fault) -> None:
+    async with World() as world, api(world, tmp_path) as (made, _):
+        world.faults.add(fault)
+        asking = asyncio.create_task(made.request("list", PODS, "default"))
+        await advance(client.REQUEST_TIMEOUT + 1)
+        with pytest.raises(Unreachable, match=re.escape(world.url)) as failed:
+            await asking
+        assert "\n" not in str(failed.value)
+
+
+async def test_the_time_is_the_servers(tmp_path: Path) -> None:
+    async with World() as world, api(world, tmp_path) as (made, _):
+        with pytest.raises(ValueError, match="no answer"):
+            made.now()
+        set_to: list[float] = []
+        made.clock_was_set = lambda: set_to.append(made.now())
+        await made.version()
+        assert world.store.now() - 1.1 < made.now() <= world.store.now()
+        for _ in range(12):
+            await advance(0.3)
+            await made.version()
+        # Many answers tell more than one.
+        assert world.store.now() - 0.35 < made.now() <= world.store.now()
+        assert set_to == []
+        world.clock_offset = 86400.0
+        await made.version()
+        assert world.store.now() - 1.1 < made.now() <= world.store.now()
+        assert len(set_to) == 1
+
+
+async def test_the_lines_of_a_stream_however_they_arrive() -> None:
+    class Chunks(aiohttp.StreamReader):
+        def __init__(self, *chunks: bytes) -> None:
+            self._chunks = chunks
+
+        async def iter_any(self) -> AsyncIterator[bytes]:  # type: ignore[override]
+            for chunk in self._chunks:
+                yield chunk
+
+    async def lines(*chunks: bytes) -> list[bytes]:
+        return [line async for line in client._lines(Chunks(*chunks))]
+
+    assert await lines(b"a\nb\n") == [b"a", b"b"]
+    assert await lines(b"a", b"b", b"\nc", b"\n") == [b"ab", b"c"]
+    assert await lines(b"\n\n") == [b"", b""]
+    assert await lines() == []
+    with pytest.raises(aiohttp.ClientPayloadError, match="broke off"):
+        await lines(b"a\nb")
+    with pytest.raises(aiohttp.ClientPayloadError, match="longer than"):
+        await lines(*[b"x" * 2**20] * 40)
+
+
+async def test_certificates_that_are_none(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text("no certificate")
+    kubeconfig = write_kubeconfig(
+        tmp_path / "kubeconfig", "https://127.0.0.1:1", certificate_authority=str(authority)
+    )
+    with pytest.raises(ConfigError, match="cannot use these credentials"):
+        async with connect(loader(str(kubeconfig), None), Observed()):
+            pass
