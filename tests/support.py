@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Real seconds after which what has not happened never will. Only a failing test waits so long."""
 QUIET = 3
 """Glances in a row that find nothing going on, after which all that can happen has happened."""

@@ -5,7 +5,6 @@ shown: phase, container state, readiness, deletion, restarts. Equal neighbours c
 kubelet writes the same status again depends on what it measures besides (volumes, resources).
 """
 
-import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS, Change
+from tests.sandbox.worlds import ready
 from tests.support import advance
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
@@ -93,13 +93,6 @@ def observed(world: World) -> Iterator[dict[str, list[Shape]]]:
     stop = world.store.listen(heard)
     yield stories
     stop()
-
-
-async def ready(world: World, replicas: int = 1) -> None:
-    waiting = asyncio.create_task(world.ready(replicas))
-    while not waiting.done():
-        await advance(0.1)
-    await waiting
 
 
 async def test_crash() -> None:

@@ -11,7 +11,7 @@ import signal
 import ssl
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import click
 
 from ssh_session_gc.sandbox.authz import ADMIN
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from ssh_session_gc.sandbox.objects import ApiError
+from ssh_session_gc.sandbox.programs import PROGRAM as PROGRAM_ANNOTATION
 from ssh_session_gc.sandbox.replay import Replay
 from ssh_session_gc.sandbox.world import World
 
@@ -106,12 +108,19 @@ async def serve(
 def _greet(url: str, kubeconfig: Path | None, token: str, authority: str | None) -> None:
     print(f"A simulated cluster at {url}")  # noqa: T201
     flag = f"--server={url}"
+    if authority is not None:
+        authority = str(Path(authority).resolve())
+        flag += f" --certificate-authority={authority}"
+    if token:
+        flag += " --token=…"
     if kubeconfig is not None:
-        write_kubeconfig(
-            kubeconfig, url, token=token, certificate_authority=str(Path(authority).resolve()) if authority else ""
-        )
+        try:
+            write_kubeconfig(kubeconfig, url, token=token, certificate_authority=authority or "")
+        except OSError as error:
+            raise click.ClickException(f"cannot write {kubeconfig}: {error.strerror}") from None
         flag = f"--kubeconfig={kubeconfig}"
-    print(f"  kubectl {flag} get pods,deployments -A", flush=True)  # noqa: T201
+    print(f"  kubectl {flag} get pods,deployments -A")  # noqa: T201
+    print(f"  kubectl {flag} get pods -n ssh-sessions -w", flush=True)  # noqa: T201
     if kubeconfig is not None:
         print(f"  ssh-session-gc run --dry-run {flag}", flush=True)  # noqa: T201
 
@@ -121,20 +130,25 @@ async def _tell(world: World) -> None:
     chance = random.Random()  # noqa: S311 - a story
     while True:
         await asyncio.sleep(chance.uniform(2, 6))
-        open_now = [session for session in world.containerssh.sessions.values() if session.live]
-        event = chance.random()
-        if event < 0.5 or not open_now:
-            bad = chance.random() < 0.15
-            program = json.dumps({"exits_after": 20}) if chance.random() < 0.1 else "{}"
-            world.open(
-                chance.choice(USERS),
-                image="ghcr.io/example/shell:missing" if bad else "",
-                annotations={"sandbox/program": program},
-            )
-        elif event < 0.93:
-            world.close(chance.choice(open_now))
-        else:
-            world.crash(chance.choice(world.containerssh.replicas).process)
+        # Somebody may have scaled ContainerSSH down, or deleted the namespace; the story goes on when it is back.
+        with suppress(LookupError, ApiError):
+            _happen(world, chance)
+
+
+def _happen(world: World, chance: random.Random) -> None:
+    open_now, event = world.live(), chance.random()
+    if event < 0.5 or not open_now:
+        bad = chance.random() < 0.15
+        program = json.dumps({"exits_after": 20}) if chance.random() < 0.1 else "{}"
+        world.open(
+            chance.choice(USERS),
+            image="ghcr.io/example/shell:missing" if bad else "",
+            annotations={PROGRAM_ANNOTATION: program},
+        )
+    elif event < 0.93:
+        world.close(chance.choice(open_now))
+    else:
+        world.crash(chance.choice(world.containerssh.replicas).process)
 
 
 def main() -> None:

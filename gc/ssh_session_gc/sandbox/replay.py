@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from ssh_session_gc.sandbox.authz import Identity
 from ssh_session_gc.sandbox.faults import Faults
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
     at: float
     stream: str
-    type: ChangeType
+    type: ChangeType | Literal["BOOKMARK"]
     object: Object
 
 
@@ -93,12 +93,16 @@ class Replay:
                 self._put(self._pending.pop(0))
 
     def _read(self, entries: list[dict[str, Any]]) -> Iterator[Entry]:
+        # The lists, made in the recording's first moments, are how things stood before it. They go in by version, so
+        # that each object can keep its own.
+        lists = [entry for entry in entries if "list" in entry]
+        before = [(entry["stream"], item) for entry in lists for item in entry["list"]["items"]]
+        for stream, item in sorted(before, key=lambda each: int(each[1]["metadata"]["resourceVersion"])):
+            yield Entry(0.0, stream, "ADDED", self._object(item))
+        for entry in lists:
+            yield Entry(0.0, entry["stream"], "BOOKMARK", {"metadata": entry["list"]["metadata"]})
         for entry in entries:
-            if "list" in entry:
-                # The lists, made in the recording's first moments, are how things stood before it.
-                for item in entry["list"]["items"]:
-                    yield Entry(0.0, entry["stream"], "ADDED", self._object(item))
-            elif "event" in entry:
+            if "event" in entry:
                 yield Entry(
                     entry["t"], entry["stream"], entry["event"]["type"], self._object(entry["event"]["object"])
                 )
@@ -112,7 +116,7 @@ class Replay:
 
     def _put(self, entry: Entry) -> None:
         metadata = entry.object["metadata"]
-        if entry.type not in ("ADDED", "MODIFIED", "DELETED"):  # a bookmark
+        if entry.type == "BOOKMARK":
             self.store.advance_rv(int(metadata["resourceVersion"]))
         elif metadata["uid"] not in self.deleted:
             self._replaying = True
@@ -124,5 +128,7 @@ class Replay:
             self._replaying = False
 
     def _heard(self, change: Change) -> None:
-        if not self._replaying and change.resource is PODS:
-            self.deleted.setdefault(change.object["metadata"]["uid"], self.store.now())
+        metadata = change.object["metadata"]
+        gone = change.type == "DELETED" or "deletionTimestamp" in metadata
+        if gone and not self._replaying and change.resource is PODS:
+            self.deleted.setdefault(metadata["uid"], self.store.now())

@@ -184,7 +184,7 @@ class World:
             annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
             # The time alone would not tell two rollouts in one second apart.
             annotations["kubectl.kubernetes.io/restartedAt"] = timestamp(self.store.now())
-            annotations["sandbox/revision"] = str(self.store.rv)
+            annotations["sandbox/revision"] = str(int(annotations.get("sandbox/revision", "1")) + 1)
 
         self.store.update(DEPLOYMENTS, OWNER_NAMESPACE, OWNER, restart)
 

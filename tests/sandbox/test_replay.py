@@ -1,0 +1,119 @@
+"""A recording that is served again is what was recorded: object by object, event by event, at its time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from ssh_session_gc.sandbox import Replay
+from tests.sandbox.api import Lines
+from tests.support import advance, eventually
+
+RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "recordings").glob("*.jsonl"))
+PATHS = {
+    "deployment": "/apis/apps/v1/namespaces/containerssh/deployments",
+    "owner-pods": "/api/v1/namespaces/containerssh/pods",
+    "session-pods": "/api/v1/namespaces/ssh-sessions/pods",
+}
+SESSIONS = PATHS["session-pods"]
+CRASH = next(path for path in RECORDINGS if path.stem == "crash")
+
+
+def recorded(path: Path) -> list[dict[str, Any]]:
+    """The lines of a recording."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def listed(http: aiohttp.ClientSession, path: str) -> dict[str, Any]:
+    """A list as the server gives it."""
+    async with http.get(path) as response:
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+async def test_lists_and_watches_are_what_was_recorded(path: Path) -> None:
+    lines = recorded(path)
+    async with Replay(path) as replay, aiohttp.ClientSession(replay.server.url) as http:
+        for stream, where in PATHS.items():
+            told = next(line["list"] for line in lines if line.get("stream") == stream and "list" in line)
+            served = await listed(http, where)
+            assert served["items"] == told["items"]
+            assert served["metadata"]["resourceVersion"] == told["metadata"]["resourceVersion"]
+        await advance(replay.length + 1)
+        for stream, where in PATHS.items():
+            start = next(line["list"] for line in lines if line.get("stream") == stream and "list" in line)
+            events = [line["event"] for line in lines if line.get("stream") == stream and "event" in line]
+            since = f"watch=1&timeoutSeconds=5&resourceVersion={start['metadata']['resourceVersion']}"
+            async with http.get(f"{where}?{since}") as response:
+                watch = Lines(response)
+                for event in events:
+                    if event["type"] != "BOOKMARK":
+                        assert await watch.next() == event
+        versions = [int(line["event"]["object"]["metadata"]["resourceVersion"]) for line in lines if "event" in line]
+        assert (await listed(http, SESSIONS))["metadata"]["resourceVersion"] == str(max(versions))
+
+
+async def test_an_event_comes_at_its_time() -> None:
+    async with Replay(CRASH) as replay:
+        await advance(0.5)
+        assert replay.sessions() == []
+        await advance(0.5)
+        assert [pod["metadata"]["labels"]["containerssh_username"] for pod in replay.sessions()] == ["alice"]
+        assert replay.store.now() == pytest.approx(replay.began + 1, abs=0.3)
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+async def test_the_stamp_can_be_left_out(path: Path) -> None:
+    async with Replay(path, strip_stamp=True) as replay:
+        await advance(replay.length + 1)
+        annotations = [pod["metadata"].get("annotations", {}) for pod in replay.sessions()]
+    assert all("containerssh_ip" in each for each in annotations)
+    assert not any(key.startswith("ssh-session-gc/") for each in annotations for key in each)
+
+
+async def test_what_is_deleted_stays_terminating_and_the_recording_says_no_more_of_it() -> None:
+    async with Replay(CRASH) as replay, aiohttp.ClientSession(replay.server.url) as http:
+        await advance(1.4)
+        alice = replay.sessions()[0]["metadata"]
+        async with http.patch(
+            f"{SESSIONS}/{alice['name']}",
+            data='{"metadata": {"annotations": {"a": "b"}}}',
+            headers={"Content-Type": "application/merge-patch+json"},
+        ) as response:
+            assert response.status == 200
+        assert replay.deleted == {}
+        async with http.delete(f"{SESSIONS}/{alice['name']}") as response:
+            assert response.status == 200
+        at = replay.store.now()
+        await advance(20)
+        kept = {pod["metadata"]["uid"]: pod for pod in replay.sessions()}
+        assert replay.deleted == {alice["uid"]: pytest.approx(at, abs=0.3)}
+        assert "deletionTimestamp" in kept[alice["uid"]]["metadata"]
+        # She was still being created; the recording has her running a moment later.
+        assert kept[alice["uid"]]["status"]["phase"] == "Pending"
+        assert len(kept) == 4
+        versions = [int(pod["metadata"]["resourceVersion"]) for pod in kept.values()]
+        assert len(set(versions)) == len(versions)
+        assert max(versions) <= replay.store.rv
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("", "no recording"), ("nonsense\n", "Expecting value"), ('{"t": 0}\n', "no recording")]
+)
+async def test_what_is_no_recording_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "none.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        Replay(path)
+
+
+async def test_nothing_is_left_running() -> None:
+    replay = Replay(CRASH)
+    async with replay, aiohttp.ClientSession(replay.server.url) as http:
+        response = await http.get(f"{SESSIONS}?watch=1")
+        await eventually(lambda: replay.server.watches == 1, "a watch")
+        response.close()
+    assert replay.server.watches == 0
