@@ -198,7 +198,7 @@ class Collector:
             if verdict.action is Action.COLLECT:
                 self._due.put_nowait((session.uid, fresh))
                 continue
-            log.info("session_kept", **self._facts(session, verdict, fresh, now))
+            log.info("session_kept", **self._facts(session, verdict, fresh, now), outcome="kept")
             # The streams will catch up and have it judged again; until then, look again after a while.
             self._release([session.uid], max(self._policy.owner_grace, ERROR_RETRY))
         self._release([uid for uid in uids if uid not in self._view.sessions.by_uid])

@@ -113,23 +113,24 @@ class Daemon:
         settings = self._settings
         self._metrics.leader.set(1)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._follow_sessions()), group.create_task(self._recorder.run())]
+            streams = [group.create_task(self._follow_sessions())]
             if settings.owner is not None:
-                tasks.append(group.create_task(self._follow_workload(settings.owner)))
+                streams.append(group.create_task(self._follow_workload(settings.owner)))
             if settings.policy.ownerless:
-                tasks.append(group.create_task(self._follow_owner_pods()))
+                streams.append(group.create_task(self._follow_owner_pods()))
+            writing = group.create_task(self._recorder.run())
             collecting = group.create_task(self.collector.run())
             stopping = group.create_task(stop.wait())
             self._hopeless.add_done_callback(lambda _: stopping.cancel())
             await asyncio.wait({stopping})
             log.info("stopping")
-            collecting.cancel()
+            for task in (*streams, collecting):
+                task.cancel()
             await asyncio.wait({collecting})
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH):
                     await self._recorder.flush()
-            for task in tasks:
-                task.cancel()
+            writing.cancel()
         if self._hopeless.done():
             raise StartError(self._hopeless.result())
 

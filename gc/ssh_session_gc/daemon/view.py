@@ -95,7 +95,9 @@ class Feed:
             log.debug("watch_ended", stream=self.stream)
         elif cause != self._reported:
             self._reported = cause
-            hint = "grant get, list and watch on it in that namespace, by a Role" if cause == "forbidden" else None
+            hint = (
+                "grant get, list and watch on it in that namespace, by a Role" if cause == "forbidden" else "retrying"
+            )
             log.warning("stream_interrupted", stream=self.stream, cause=cause, error=detail, hint=hint)
 
 

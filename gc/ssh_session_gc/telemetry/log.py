@@ -54,9 +54,9 @@ def configure(fmt: LogFormat, level: LogLevel) -> None:
 
 def _safe(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """What a reader looks for comes first, and every text is bounded; a traceback of ours keeps its lines."""
-    head = {name: line.pop(name) for name in ("timestamp", "level", "event") if name in line}
-    return head | {
+    head = [name for name in ("timestamp", "level", "event") if name in line]
+    order = [*head, *(name for name in line if name not in head)]
+    return {
         name: printable(value, LONGEST_VALUE) if isinstance(value, str) and name != "exception" else value
-        for name, value in line.items()
-        if value is not None
+        for name, value in ((name, line[name]) for name in order)
     }
