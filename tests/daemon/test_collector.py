@@ -179,6 +179,18 @@ async def test_transient_refusals_are_tried_again(tmp_path: Path) -> None:
         assert s.deletions() == 4
 
 
+async def test_a_deletion_whose_answer_is_lost_is_not_done_twice(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        s.world.faults.add(Fault("truncate", verb="delete", times=2))
+        await advance(3620)
+        await eventually(lambda: alice.gone)
+        assert alice.deleted is not None
+        # The second attempt finds a newer version than was judged: nothing is deleted on the strength of the first.
+        assert s.gc.value("deletions_total", reason="OverAge", outcome="changed") == 1
+        assert s.gc.logged("session_deleted_already")
+
+
 async def test_a_deletion_that_fails_for_long_goes_back_in_line(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         [alice] = await s.open("alice")

@@ -294,6 +294,10 @@ class Collector:
             return ERROR_RETRY  # nothing newer there, and yet refused: do not spin
         else:
             self._view.sessions.changed(pod)
+            if pod.metadata.deletion_timestamp is not None:
+                # A connection that breaks after the request was carried out looks like one that broke before.
+                hint = "by an earlier attempt of ours whose answer was lost, or by somebody else"
+                log.info("session_deleted_already", pod=session.name, uid=session.uid, hint=hint)
         return 0.0
 
     def _facts(self, session: Session, verdict: Verdict, owners: Owners, now: float) -> dict[str, object]:
