@@ -8,7 +8,7 @@ import pytest
 
 from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, OWNER_POD_UID, TTL
 from ssh_session_gc.core.owners import OwnerPod
-from ssh_session_gc.kube import wire
+from ssh_session_gc.kube import facts, wire
 from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
@@ -63,7 +63,7 @@ def test_a_session_is_what_its_pod_says() -> None:
         OWNER_POD_NAME: "containerssh-x",
         TTL: "90m",
     }
-    session = wire.session(decoded(metadata={"labels": labels, "annotations": annotations}))
+    session = facts.session(decoded(metadata={"labels": labels, "annotations": annotations}))
     assert (session.uid, session.resource_version, session.created, session.started) == ("u", "7", AT, AT + 1)
     assert (session.user, session.connection_id, session.client_ip) == ("alice", "c0ffee", "10.1.2.3")
     assert (session.stamp_uid, session.stamp_name, session.ttl) == ("1571-ff", "containerssh-x", 5400)
@@ -72,29 +72,29 @@ def test_a_session_is_what_its_pod_says() -> None:
 
 @pytest.mark.parametrize("text", ["1", "t", "true", "True", "TRUE"])
 def test_keep(text: str) -> None:
-    assert wire.session(annotated(**{KEEP: text})).keep
+    assert facts.session(annotated(**{KEEP: text})).keep
 
 
 @pytest.mark.parametrize(("text", "invalid"), [("false", ()), ("", ()), ("yes", (KEEP,)), ("truе", (KEEP,))])
 def test_what_does_not_keep(text: str, invalid: tuple[str, ...]) -> None:
-    session = wire.session(annotated(**{KEEP: text}))
+    session = facts.session(annotated(**{KEEP: text}))
     assert (session.keep, session.invalid) == (False, invalid)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1h", "1 hour", "1d", "x" * 262_144])
 def test_a_ttl_that_cannot_be_read_is_ignored_and_named(text: str) -> None:
-    session = wire.session(annotated(**{TTL: text}))
+    session = facts.session(annotated(**{TTL: text}))
     assert (session.ttl, session.invalid) == (None, (TTL,))
 
 
 @pytest.mark.parametrize("name", ["../../secrets/x", "a/b", "A", "-a", "a" * 254, "a\n", "a?b", "%2e"])
 def test_a_stamp_that_is_no_name_is_ignored(name: str) -> None:
-    session = wire.session(annotated(**{OWNER_POD_NAME: name, OWNER_POD_UID: "uid-1"}))
+    session = facts.session(annotated(**{OWNER_POD_NAME: name, OWNER_POD_UID: "uid-1"}))
     assert (session.stamp_name, session.stamp_uid, session.invalid) == ("", "uid-1", (OWNER_POD_NAME,))
 
 
 def test_texts_of_strangers_come_out_short_and_printable() -> None:
-    session = wire.session(annotated(containerssh_ip="\x1b]0;owned\x07\u202e" + "9" * 100_000))
+    session = facts.session(annotated(containerssh_ip="\x1b]0;owned\x07\u202e" + "9" * 100_000))
     assert session.client_ip.isprintable()
     assert len(session.client_ip) <= 128
 
@@ -125,21 +125,21 @@ ENDED = {"terminated": {"exitCode": 1, "startedAt": "2026-11-23T03:00:03Z", "fin
     ],
 )
 def test_when_a_session_first_started(told: dict[str, Any], started: float | None) -> None:
-    assert wire.session(decoded(status=told)).started == started
+    assert facts.session(decoded(status=told)).started == started
 
 
 def test_when_a_session_finished() -> None:
-    assert wire.session(decoded(status={"phase": "Failed", **status(ENDED)})).finished == AT + 8
+    assert facts.session(decoded(status={"phase": "Failed", **status(ENDED)})).finished == AT + 8
     condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-23T03:00:30Z"}
     evicted = {"phase": "Failed", "containerStatuses": None, "conditions": [condition]}
-    assert wire.session(decoded(status=evicted)).finished == AT + 30
-    assert wire.session(decoded(status={"phase": "Failed", "containerStatuses": []})).finished == AT
-    assert wire.session(decoded(status=status(ENDED))).finished is None
+    assert facts.session(decoded(status=evicted)).finished == AT + 30
+    assert facts.session(decoded(status={"phase": "Failed", "containerStatuses": []})).finished == AT
+    assert facts.session(decoded(status=status(ENDED))).finished is None
 
 
 def owner(containers: list[str], wanted: str = "", **told: Any) -> OwnerPod:
     statuses = [{"name": n, "restartCount": 0, "state": RUNNING} for n in sorted(containers)]
-    return wire.owner_pod(
+    return facts.owner_pod(
         decoded(
             spec={"containers": [{"name": n} for n in containers]}, status={"containerStatuses": statuses, **told}
         ),
@@ -188,10 +188,10 @@ def test_the_selector_of_a_workload() -> None:
     ]
     spec = {"selector": {"matchLabels": {"b": "2", "a": "1"}, "matchExpressions": expressions}}
     workload = workloads.object(json.dumps({"metadata": pod()["metadata"], "spec": spec}).encode())
-    assert wire.selector(workload) == "a=1,b=2,tier in (a,b),env notin (dev),ssh,!old"
+    assert facts.selector(workload) == "a=1,b=2,tier in (a,b),env notin (dev),ssh,!old"
     spec = {"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}
     with pytest.raises(Malformed, match="Near"):
-        wire.selector(workloads.object(json.dumps({"metadata": pod()["metadata"], "spec": spec}).encode()))
+        facts.selector(workloads.object(json.dumps({"metadata": pod()["metadata"], "spec": spec}).encode()))
 
 
 def test_one_unreadable_pod_does_not_hide_the_others() -> None:

@@ -1,7 +1,7 @@
 """The values that the core speaks of: sessions, owners and what may be said of them.
 
 Knows what each fact means and where Kubernetes states it. Does not know how facts are read off the wire
-(``kube.wire``), how owners follow from what a Pod says (``owners``) or what follows from all of it (``policy``).
+(``kube.facts``), how owners follow from what a Pod says (``owners``) or what follows from all of it (``policy``).
 
 msgspec structs rather than dataclasses: frozen, a tenth of the cost to build, and outside the garbage
 collector's rounds, which counts with a hundred thousand sessions.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import Owners, confirmed, doubts
 from ssh_session_gc.daemon.settings import Settings
-from ssh_session_gc.kube import wire
+from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import Api, ApiError
 from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import PODS
@@ -32,7 +32,7 @@ async def read_owners(
     if owner is not None:
         try:
             body = await api.request("get", owner.resource, owner.namespace, owner.name)
-            selector = wire.selector(_workloads.object(body)) or selector
+            selector = facts.selector(_workloads.object(body)) or selector
         except ApiError as error:
             if error.code != 404:
                 raise
@@ -48,7 +48,7 @@ async def read_owners(
     await list_all(api, PODS, namespace, {"labelSelector": selector}, _pods, take)
     # The gap that a fresh list could have missed something in is empty: the watch was in step until now.
     now = api.now()
-    fresh = known.listed([wire.owner_pod(p, settings.owner_container) for p in read], now, since=now)
+    fresh = known.listed([facts.owner_pod(p, settings.owner_container) for p in read], now, since=now)
     for uid, name in doubts(sessions, fresh, settings.policy.clock_tolerance).items():
         fresh = await _look_up(api, settings, fresh, uid, name)
     return fresh
@@ -64,4 +64,4 @@ async def _look_up(api: Api, settings: Settings, known: Owners, uid: str, name: 
     pod = _pods.object(body)
     if pod.metadata.uid != uid:
         return confirmed(known, uid)
-    return known.saw(wire.owner_pod(pod, settings.owner_container), api.now())
+    return known.saw(facts.owner_pod(pod, settings.owner_container), api.now())

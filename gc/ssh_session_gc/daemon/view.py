@@ -13,7 +13,7 @@ import structlog
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import OwnerPod, Owners
 from ssh_session_gc.daemon.settings import Settings
-from ssh_session_gc.kube import wire
+from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.wire import Malformed, Pod, Workload
 from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
@@ -122,7 +122,7 @@ class SessionPods(Feed):
 
     def changed(self, item: Pod) -> None:
         """A session appeared or changed."""
-        session = wire.session(item)
+        session = facts.session(item)
         before = self.by_uid.get(session.uid)
         if session.invalid and (before is None or before.invalid != session.invalid):
             self._metrics.invalid_annotations.inc(len(session.invalid))
@@ -182,7 +182,7 @@ class OwnerWorkload(Feed):
     def changed(self, item: Workload) -> None:
         """The workload appeared or changed; its selector is followed."""
         try:
-            selector = wire.selector(item)
+            selector = facts.selector(item)
         except Malformed as error:
             self.unreadable(str(error))
             return
@@ -281,4 +281,4 @@ class OwnerPods(Feed):
         return ""
 
     def _read(self, pod: Pod) -> OwnerPod:
-        return wire.owner_pod(pod, self._settings.owner_container)
+        return facts.owner_pod(pod, self._settings.owner_container)

@@ -1,26 +1,17 @@
-"""Kubernetes' wire format, as much of it as the policy needs, and its translation into core facts.
+"""Kubernetes' wire format, as much of it as the policy needs.
 
 Knows the JSON of Pods, workloads, lists, watch events and Status objects. The structs are narrow: what is not
 named here is skipped by the decoder without being built, so a Pod with hundreds of kilobytes of annotations
-costs no more than it takes to scan it. Does not know where the bytes come from.
-
-Text that somebody else wrote is made printable and short here, once (``core.text``).
+costs no more than it takes to scan it. Does not know where the bytes come from or what they mean (``facts``).
 """
 
-import re
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
 
 from ssh_session_gc.core import model
-from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import OwnerPod, Span
-from ssh_session_gc.core.text import printable
-from ssh_session_gc.core.times import parse_duration
 
 T = TypeVar("T")
 
@@ -299,159 +290,3 @@ def status(data: bytes) -> Status | None:
         return _status.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
-# RFC 1123 subdomain, the form of Pod names (Kubernetes documentation, "Object Names and IDs").
-_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
-_UID = re.compile(r"[0-9A-Za-z][-0-9A-Za-z]{0,63}\Z")
-
-
-def session(pod: Pod) -> Session:
-    """The session that this Pod is.
-
-    ``keep`` takes what Go's ``strconv.ParseBool`` takes. Annotations that cannot be read are ignored and named
-    in ``invalid``.
-    """
-    meta, phase = pod.metadata, sys.intern(pod.status.phase[:32])
-    notes = meta.annotations or Annotations()
-    labels = meta.labels or Labels()
-    created = meta.creation_timestamp.timestamp()
-    invalid: list[str] = []
-    if notes.keep is not None and notes.keep not in _TRUE | _FALSE:
-        invalid.append(model.KEEP)
-    ttl = None
-    if notes.ttl is not None:
-        with suppress(ValueError):
-            ttl = parse_duration(notes.ttl) or None
-        if ttl is None:
-            invalid.append(model.TTL)
-    stamp_uid, stamp_name = notes.owner_pod_uid or "", notes.owner_pod_name or ""
-    if stamp_uid and not _UID.match(stamp_uid):
-        invalid.append(model.OWNER_POD_UID)
-        stamp_uid = ""
-    if stamp_name and not _NAME.match(stamp_name):
-        invalid.append(model.OWNER_POD_NAME)
-        stamp_name = ""
-    main = _status_of(pod, pod.spec.containers[0].name if pod.spec.containers else "")
-    waiting = main.state.waiting if main and main.state else None
-    return Session(
-        uid=meta.uid,
-        name=meta.name,
-        resource_version=meta.resource_version,
-        created=created,
-        phase=phase,
-        user=printable(labels.username),
-        connection_id=printable(labels.connection_id),
-        client_ip=printable(notes.client_ip),
-        started=_first_start(main, created),
-        waiting=printable(waiting.reason) if waiting else "",
-        finished=_finished(pod, created) if phase in _OVER else None,
-        deletion=_seconds(meta.deletion_timestamp),
-        keep=notes.keep in _TRUE,
-        ttl=ttl,
-        stamp_uid=stamp_uid,
-        stamp_name=stamp_name,
-        invalid=tuple(invalid),
-    )
-
-
-def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
-    """What this Pod of the owner workload says of the owner container.
-
-    The container is ``wanted``; where that is empty, ``containerssh`` if there is one, otherwise the first. A
-    container that the Pod does not have counts as not started yet, which keeps what the Pod may own.
-    """
-    names = [container.name for container in pod.spec.containers]
-    name = wanted or ("containerssh" if "containerssh" in names or not names else names[0])
-    found = _status_of(pod, name)
-    state = (found and found.state) or State()
-    last = (found and found.last_state) or State()
-    return OwnerPod(
-        name=pod.metadata.name,
-        uid=pod.metadata.uid,
-        created=pod.metadata.creation_timestamp.timestamp(),
-        container=name,
-        running=_seconds(state.running.started_at) if state.running else None,
-        terminated=_span(state.terminated),
-        last=_span(last.terminated),
-        over=pod.status.phase in _OVER,
-        leaving=pod.metadata.deletion_timestamp is not None,
-        cut_off=_cut_off(pod),
-    )
-
-
-def selector(workload: Workload) -> str:
-    """The workload's selector in the form of the ``labelSelector`` parameter. Raises Malformed for an operator
-    that Kubernetes' documentation does not name: with half a selector, half the owners would be missed."""
-    chosen = workload.spec.selector
-    parts = [f"{key}={value}" for key, value in sorted((chosen.match_labels or {}).items())]
-    for requirement in chosen.match_expressions or ():
-        key, values = requirement.key, ",".join(requirement.values or ())
-        match requirement.operator:
-            case "In":
-                parts.append(f"{key} in ({values})")
-            case "NotIn":
-                parts.append(f"{key} notin ({values})")
-            case "Exists":
-                parts.append(key)
-            case "DoesNotExist":
-                parts.append(f"!{key}")
-            case other:
-                raise Malformed(f"the workload's selector has an unknown operator {printable(other)}")
-    return ",".join(parts)
-
-
-_OVER = frozenset(("Succeeded", "Failed"))
-
-
-def _status_of(pod: Pod, name: str) -> ContainerStatus | None:
-    # The kubelet sorts the statuses by name: position says nothing.
-    return next((s for s in pod.status.container_statuses or () if s.name == name), None)
-
-
-def _cut_off(pod: Pod) -> bool:
-    """Whether the node controller turned Ready to False behind the kubelet's back. The kubelet itself says so
-    only with a readiness gate (Kubernetes documentation, "Pod readiness")."""
-    conditions = {c.type: c for c in pod.status.conditions or ()}
-    ready, containers = conditions.get("Ready"), conditions.get("ContainersReady")
-    if ready is None or containers is None or pod.status.phase == "Unknown":
-        return pod.status.phase == "Unknown"
-    return ready.status != "True" and containers.status == "True" and ready.reason != "ReadinessGatesNotReady"
-
-
-def _seconds(at: datetime | None) -> float | None:
-    return None if at is None else at.timestamp()
-
-
-def _span(terminated: Terminated | None) -> Span | None:
-    if terminated is None:
-        return None
-    reason = printable(terminated.reason, 32)
-    ending = f"exit {terminated.exit_code}" + (f", {reason}" if reason else "")
-    return Span(_seconds(terminated.started_at), _seconds(terminated.finished_at), ending)
-
-
-def _first_start(main: ContainerStatus | None, created: float) -> float | None:
-    """When the session's container first started. The status remembers two runs; where it had more, the first
-    start is unknown and the session gets the benefit of the doubt."""
-    if main is None or main.state is None:
-        return None
-    last = main.last_state.terminated if main.last_state else None
-    first = main.state.running or main.state.terminated if main.restart_count == 0 else last
-    if main.restart_count > 1:
-        return created
-    if first is not None:
-        return created if first.started_at is None else first.started_at.timestamp()
-    return created if main.restart_count else None
-
-
-def _finished(pod: Pod, created: float) -> float:
-    """When a Pod in a final phase ended. An evicted Pod may have no container status: then the last word of its
-    conditions counts, and its creation where it has none."""
-    states = [s.state.terminated for s in pod.status.container_statuses or () if s.state and s.state.terminated]
-    ends = [t.finished_at for t in states if t.finished_at]
-    if not ends:
-        ends = [c.last_transition_time for c in pod.status.conditions or () if c.last_transition_time]
-    return max((end.timestamp() for end in ends), default=created)
