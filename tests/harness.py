@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict
 
+from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.policy import Verdict, evidence
+from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.kube.client import Api, connect, loader

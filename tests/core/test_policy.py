@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Action, Reason, Session, SessionState
 from ssh_session_gc.core.owners import OwnerPod, Owners, Span
-from ssh_session_gc.core.policy import Policy, evidence, judge, session_state, survey
+from ssh_session_gc.core.policy import Policy, judge, session_state, survey
 from tests.core.strategies import instants, known_owners, policies, sessions
 
 T = 1_800_000_000.0

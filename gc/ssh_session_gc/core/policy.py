@@ -1,8 +1,8 @@
-"""What to do with a session and when: the one function that judges, and its reasons in words.
+"""What to do with a session and when: the one function that judges.
 
 Knows the four rules, what exempts from them and which comes first. Does not know where the facts come from, and
 deletes nothing. The daemon, ``plan`` and the tests all judge through ``judge``; whatever is shown of a verdict is
-said by ``evidence``.
+said by ``core.evidence``.
 """
 
 from collections import Counter
@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ssh_session_gc.core.model import Action, Owner, OwnerState, Reason, Session, SessionState
+from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState
 from ssh_session_gc.core.owners import Owners, Ownership, ownership
-from ssh_session_gc.core.times import format_clock, format_duration
 
 STUCK_AFTER = 60.0
 """Seconds after the end of an accepted deletion's grace at which a session that is still there is stuck. The
@@ -65,16 +64,11 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdi
 
     Of several rules that apply, the one that was due first gives the reason. A session is due *at* its ``due``.
     """
-    if session.keep:
-        return Verdict(Action.KEEP)
     owned = ownership(session, owners, policy.clock_tolerance) if can_tell(owners, policy) else None
+    if session.keep:
+        return Verdict(Action.KEEP, ownership=owned)
     first: tuple[float, Reason] | None = None
-    for due, reason in (
-        (_over_age(session, policy), Reason.OVER_AGE),
-        (None if owned is None or owned.since is None else owned.since + policy.owner_grace, Reason.OWNERLESS),
-        (_start_timeout(session, policy), Reason.START_TIMEOUT),
-        (None if session.finished is None else session.finished + policy.finished_grace, Reason.FINISHED),
-    ):
+    for reason, due in dues(session, owned, policy):
         if due is not None and (first is None or due < first[0]):
             first = due, reason
     if session.deletion is not None:
@@ -88,13 +82,19 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdi
     return Verdict(Action.WAITING, first[1], first[0], owned, session.deletion is not None).at(now)
 
 
+def dues(session: Session, owned: Ownership | None, policy: Policy) -> tuple[tuple[Reason, float | None], ...]:
+    """When each rule fires, were it the only one; None for never as things stand. Of equal ones the first counts."""
+    return (
+        (Reason.OVER_AGE, session.created + policy.age_limit(session) if policy.max_age else None),
+        (Reason.OWNERLESS, None if owned is None or owned.since is None else owned.since + policy.owner_grace),
+        (Reason.START_TIMEOUT, _start_timeout(session, policy)),
+        (Reason.FINISHED, None if session.finished is None else session.finished + policy.finished_grace),
+    )
+
+
 def can_tell(owners: Owners, policy: Policy) -> bool:
     """Whether the Ownerless rule may speak at all."""
     return policy.ownerless and not owners.unknown
-
-
-def _over_age(session: Session, policy: Policy) -> float | None:
-    return session.created + policy.age_limit(session) if policy.max_age else None
 
 
 def _start_timeout(session: Session, policy: Policy) -> float | None:
@@ -140,93 +140,3 @@ def session_state(session: Session, verdict: Verdict, now: float) -> SessionStat
     if verdict.action is Action.COLLECT or verdict.reason not in (None, Reason.OVER_AGE):
         return SessionState.WAITING
     return SessionState.OWNED
-
-
-def evidence(session: Session, verdict: Verdict, owners: Owners, policy: Policy, now: float) -> str:
-    """The reason for the verdict as one sentence for people, with the facts that led to it."""
-    say = _Sentences(session, owners, policy, now)
-    if session.keep:
-        return "exempt by its annotation ssh-session-gc/keep"
-    if session.deletion is not None:
-        gone = f"its deletion was accepted, with grace until {say.at(session.deletion)}"
-        return f"{gone}; {say.why(verdict)}" if verdict.reason else gone
-    return say.why(verdict)
-
-
-class _Sentences:
-    """The sentences for one session; ``evidence`` chooses among them."""
-
-    def __init__(self, session: Session, owners: Owners, policy: Policy, now: float) -> None:
-        self.session, self.owners, self.policy, self.now = session, owners, policy, now
-
-    def at(self, instant: float) -> str:
-        return format_clock(instant, self.now)
-
-    def why(self, verdict: Verdict) -> str:
-        match verdict.reason:
-            case Reason.OVER_AGE if verdict.action is Action.COLLECT:
-                return f"open since {self.at(self.session.created)}, longer than {self.limit()}"
-            case Reason.OWNERLESS if verdict.ownership:
-                return self.ownerless(verdict.ownership)
-            case Reason.START_TIMEOUT:
-                return self.unstarted()
-            case Reason.FINISHED:
-                return f"its container ended at {self.at(self.session.finished or 0.0)} ({self.session.phase})"
-        return self.owned(verdict.ownership)
-
-    def limit(self) -> str:
-        policy, ttl = self.policy, self.session.ttl
-        if ttl is None:
-            return f"{format_duration(policy.max_age)} (max-age)"
-        if ttl > policy.max_ttl:
-            return f"{format_duration(policy.max_ttl)} (its own ttl of {format_duration(ttl)}, cut to max-ttl)"
-        return f"{format_duration(ttl)} (its own ttl)"
-
-    def owned(self, owned: Ownership | None) -> str:
-        if not self.policy.ownerless:
-            return "owners are not looked at (owner=none)"
-        if owned is None:
-            return f"nobody can tell who owns it: {self.owners.unknown}"
-        if owned.owner is None or owned.since is not None:
-            return self.ownerless(owned)
-        owner = owned.owner
-        where = f"container {owner.container} of {owner.pod}"
-        match owner.state:
-            case OwnerState.STARTING:
-                return f"{where} is starting and may own it"
-            case OwnerState.UNREACHABLE:
-                return f"{where} may own it: its node does not report, and it may be running"
-        return f"{where} may own it, running since {self.at(owner.born)}"
-
-    def ownerless(self, owned: Ownership) -> str:
-        word = "no owner since" if owned.exact else "no owner at least since"
-        head = f"{word} {self.at(owned.since or 0.0)}: "
-        tail = f", this session is from {self.at(self.session.created)}"
-        owner = owned.owner
-        if owner is not None:
-            return head + self.ended(owner) + tail
-        if self.session.stamp_uid:
-            name = self.session.stamp_name or f"with uid {self.session.stamp_uid}"
-            return f"{head}its creator, Pod {name}, is gone{tail}"
-        alive = [o for o in self.owners.owners if o.alive]
-        if not alive:
-            return f"{head}no owner is running{tail}"
-        oldest = min(alive, key=lambda o: o.born)
-        return f"{head}the oldest owner, {oldest.pod}, is from {self.at(oldest.born)}{tail}"
-
-    def ended(self, owner: Owner) -> str:
-        where = f"container {owner.container} of {owner.pod}"
-        after = [o for o in self.owners.owners if o.pod_uid == owner.pod_uid and o.born > owner.born]
-        starts = [o.started for o in after if o.started is not None]
-        if starts:
-            return f"{where} restarted at {self.at(min(starts))}"
-        how = f" ({owner.ending})" if owner.ending else ""
-        return f"{where} ended at {self.at(owner.finished or 0.0)}{how}"
-
-    def unstarted(self) -> str:
-        session, limit = self.session, format_duration(self.policy.start_timeout)
-        if session.started is not None:
-            late = format_duration(session.started - session.created)
-            return f"its container started {late} after its creation, later than {limit}: nobody waited for it"
-        waiting = f", {session.waiting}" if session.waiting else ""
-        return f"created at {self.at(session.created)} and not started within {limit}: {session.phase}{waiting}"

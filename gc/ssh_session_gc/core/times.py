@@ -51,6 +51,31 @@ def format_duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def format_age(seconds: float) -> str:
+    """The duration as kubectl shows ages, two units at the most: ``45s``, ``5m10s``, ``90m``, ``3h20m``, ``2d4h``."""
+    whole = int(seconds)
+    if whole < 0:
+        return "-" + format_age(-whole)
+    for limit, unit, size, rest, rest_size in _AGES:
+        if whole < limit:
+            count, left = divmod(whole, size)
+            fraction = left // rest_size if rest else 0
+            return f"{count}{unit}" + (f"{fraction}{rest}" if fraction else "")
+    return f"{whole // 31_536_000}y"
+
+
+# Below so many seconds: the unit, its seconds, and the smaller unit that is shown beside it.
+_AGES = (
+    (120, "s", 1, "", 1),
+    (600, "m", 60, "s", 1),
+    (10_800, "m", 60, "", 1),
+    (28_800, "h", 3600, "m", 60),
+    (172_800, "h", 3600, "", 1),
+    (691_200, "d", 86_400, "h", 3600),
+    (63_072_000, "d", 86_400, "", 1),
+)
+
+
 def format_instant(at: float) -> str:
     """RFC 3339 in UTC, whole seconds, as Kubernetes writes ``creationTimestamp``.
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
-from ssh_session_gc.core.policy import Survey, Verdict, evidence, judge, survey
+from ssh_session_gc.core.policy import Survey, Verdict, judge, survey
 from ssh_session_gc.core.times import format_instant
 from ssh_session_gc.daemon.deletion import Deleter, Result
 from ssh_session_gc.daemon.events import Recorder
