@@ -13,12 +13,12 @@ from ssh_session_gc import __version__
 from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.events import Recorder
-from ssh_session_gc.daemon.settings import DryRun, OwnerRef, Settings
+from ssh_session_gc.daemon.settings import DryRun, Settings
+from ssh_session_gc.daemon.streams import streams
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
-from ssh_session_gc.kube.reflector import SILENCE, Reflector
-from ssh_session_gc.kube.resources import NAMESPACES, PODS
-from ssh_session_gc.kube.wire import Decoder, Pod, Workload
+from ssh_session_gc.kube.reflector import SILENCE
+from ssh_session_gc.kube.resources import NAMESPACES
 from ssh_session_gc.telemetry.http import Server, out_of_sync
 from ssh_session_gc.telemetry.metrics import Metrics
 
@@ -110,21 +110,18 @@ class Daemon:
             pass
 
     async def _work(self, stop: asyncio.Event) -> None:
-        settings = self._settings
         self._metrics.leader.set(1)
         async with asyncio.TaskGroup() as group:
-            streams = [group.create_task(self._follow_sessions())]
-            if settings.owner is not None:
-                streams.append(group.create_task(self._follow_workload(settings.owner)))
-            if settings.policy.ownerless:
-                streams.append(group.create_task(self._follow_owner_pods()))
+            following = [
+                group.create_task(stream) for stream in streams(self._api, self._settings, self.view, self._silence)
+            ]
             writing = group.create_task(self._recorder.run())
             collecting = group.create_task(self.collector.run())
             stopping = group.create_task(stop.wait())
             self._hopeless.add_done_callback(lambda _: stopping.cancel())
             await asyncio.wait({stopping})
             log.info("stopping")
-            for task in (*streams, collecting):
+            for task in (*following, collecting):
                 task.cancel()
             await asyncio.wait({collecting})
             with suppress(TimeoutError):
@@ -137,34 +134,3 @@ class Daemon:
     def _give_up(self, why: str) -> None:
         if not self._hopeless.done():
             self._hopeless.set_result(why)
-
-    async def _follow_sessions(self) -> None:
-        query = {"labelSelector": self._settings.session_selector}
-        namespace, silence = self._settings.session_namespace, self._silence
-        sink = self.view.sessions
-        await Reflector(self._api, PODS, namespace, query, Decoder(Pod), sink, silence=silence).run()
-
-    async def _follow_workload(self, owner: OwnerRef) -> None:
-        query = {"fieldSelector": f"metadata.name={owner.name}"}
-        namespace, silence = owner.namespace, self._silence
-        sink = self.view.workload
-        await Reflector(self._api, owner.resource, namespace, query, Decoder(Workload), sink, silence=silence).run()
-
-    async def _follow_owner_pods(self) -> None:
-        """By the workload's selector, and by the new one when it changes."""
-        workload, changed = self.view.workload, asyncio.Event()
-        workload.selector_changed = changed.set
-        namespace, silence = self._settings.owner_namespace, self._silence
-        sink = self.view.owner_pods
-        while True:
-            changed.clear()
-            if workload.selector:
-                query = {"labelSelector": workload.selector}
-                reflector = Reflector(self._api, PODS, namespace, query, Decoder(Pod), sink, silence=silence)
-                async with asyncio.TaskGroup() as group:
-                    reflecting = group.create_task(reflector.run())
-                    await changed.wait()
-                    reflecting.cancel()
-                sink.sync("the workload's selector changed")
-            else:
-                await changed.wait()

@@ -5,22 +5,15 @@ a deletion that failed (``collector`` does).
 """
 
 import asyncio
-import random
 from typing import NamedTuple, cast
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS
+from ssh_session_gc.kube.retries import retried
 from ssh_session_gc.telemetry.metrics import Outcome
-
-ATTEMPTS = 4
-"""Attempts in a row before the session goes back in line."""
-LONGEST_WAIT = 10.0
-"""Seconds between them at the most, so that one session does not hold its place for minutes."""
 
 
 class Result(NamedTuple):
@@ -52,11 +45,8 @@ class Deleter:
         }
         if settings.dry_run is DryRun.SERVER:
             body["dryRun"] = ["All"]
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_transient), stop=stop_after_attempt(ATTEMPTS), wait=_wait, reraise=True
-        )
         try:
-            await retrying(self._send, session.name, body)
+            await retried(self._send, session.name, body)
         except Unreachable as error:
             return Result(Outcome.ERROR, str(error))
         except ApiError as error:
@@ -72,17 +62,3 @@ class Deleter:
             await self._api.request("delete", PODS, self._settings.session_namespace, name, body=body)
         finally:
             self.in_flight.discard(task)
-
-
-def _transient(error: BaseException) -> bool:
-    return isinstance(error, Unreachable) or (isinstance(error, ApiError) and error.transient)
-
-
-_backoff = wait_exponential_jitter(multiplier=0.1, max=LONGEST_WAIT / 2, jitter=0.1)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, ApiError) and error.retry_after is not None:
-        return min(error.retry_after, LONGEST_WAIT) + random.uniform(0.0, 0.2)  # noqa: S311 - jitter
-    return _backoff(state)

@@ -8,7 +8,7 @@ incarnation that has ended does not come back, and one that starts later cannot 
 from collections.abc import Sequence
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import Owners, confirmed, doubts
+from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed, doubts
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import Api, ApiError
@@ -28,15 +28,29 @@ async def read_owners(
 
     Raises ApiError, Unreachable and Malformed: then nobody can tell, and nobody may die as Ownerless.
     """
+    selector = await find_selector(api, settings) or selector
+    pods = await list_owner_pods(api, settings, selector)
+    now = api.now()
+    # The gap that a fresh list could have missed something in is empty: the watch was in step until now.
+    return await look_up(api, settings, known.listed(pods, now, since=now), sessions)
+
+
+async def find_selector(api: Api, settings: Settings) -> str:
+    """The label selector of the owner's Pods; "" where there is no workload (any more). Raises as above."""
     owner = settings.owner
-    if owner is not None:
-        try:
-            body = await api.request("get", owner.resource, owner.namespace, owner.name)
-            selector = facts.selector(_workloads.object(body)) or selector
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            # Deleted; its Pods, found by the selector it had, own until they end.
+    if owner is None:
+        return settings.owner_selector
+    try:
+        body = await api.request("get", owner.resource, owner.namespace, owner.name)
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        return ""  # its Pods, found by the selector that it had, own until they end
+    return facts.selector(_workloads.object(body))
+
+
+async def list_owner_pods(api: Api, settings: Settings, selector: str) -> list[OwnerPod]:
+    """The owner's Pods by a consistent read. Raises as above."""
     read: list[Pod] = []
 
     def take(items: list[Pod], broken: list[str]) -> None:
@@ -44,24 +58,22 @@ async def read_owners(
             raise Malformed(f"an owner Pod cannot be read: {broken[0]}")
         read.extend(items)
 
-    namespace = settings.owner_namespace
-    await list_all(api, PODS, namespace, {"labelSelector": selector}, _pods, take)
-    # The gap that a fresh list could have missed something in is empty: the watch was in step until now.
-    now = api.now()
-    fresh = known.listed([facts.owner_pod(p, settings.owner_container) for p in read], now, since=now)
-    for uid, name in doubts(sessions, fresh, settings.policy.clock_tolerance).items():
-        fresh = await _look_up(api, settings, fresh, uid, name)
-    return fresh
+    await list_all(api, PODS, settings.owner_namespace, {"labelSelector": selector}, _pods, take)
+    return [facts.owner_pod(pod, settings.owner_container) for pod in read]
 
 
-async def _look_up(api: Api, settings: Settings, known: Owners, uid: str, name: str) -> Owners:
-    try:
-        body = await api.request("get", PODS, settings.owner_namespace, name)
-    except ApiError as error:
-        if error.code != 404:
-            raise
-        return confirmed(known, uid)
-    pod = _pods.object(body)
-    if pod.metadata.uid != uid:
-        return confirmed(known, uid)
-    return known.saw(facts.owner_pod(pod, settings.owner_container), api.now())
+async def look_up(api: Api, settings: Settings, known: Owners, sessions: Sequence[Session]) -> Owners:
+    """With the Pods looked up by name of which a list alone does not tell enough. Raises as above."""
+    for uid, name in doubts(sessions, known, settings.policy.clock_tolerance).items():
+        try:
+            pod = _pods.object(await api.request("get", PODS, settings.owner_namespace, name))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            known = confirmed(known, uid)
+            continue
+        if pod.metadata.uid == uid:
+            known = known.saw(facts.owner_pod(pod, settings.owner_container), api.now())
+        else:
+            known = confirmed(known, uid)  # another Pod has its name now
+    return known

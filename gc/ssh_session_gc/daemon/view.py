@@ -58,6 +58,10 @@ class View:
             self.owners_changed()
 
 
+UNREAD = "it has not been read yet"
+"""The first trouble of every stream."""
+
+
 class Feed:
     """What every stream has: whether it is in step, and since when."""
 
@@ -66,7 +70,7 @@ class Feed:
     def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
         self._view, self._settings, self._metrics, self._now = view, settings, metrics, now
         self.synced_once = False
-        self.trouble = "it has not been read yet"
+        self.trouble = UNREAD
         """Why the stream is out of step; "" while it is in step."""
         self.fell_behind: float | None = None
         """Since when it is out of step; None while it is in step, and before the first time."""

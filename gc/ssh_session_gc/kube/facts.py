@@ -39,7 +39,7 @@ def session(pod: Pod) -> Session:
     ``keep`` takes what Go's ``strconv.ParseBool`` takes. Annotations that cannot be read are ignored and named
     in ``invalid``.
     """
-    meta, phase = pod.metadata, sys.intern(pod.status.phase[:32])
+    meta, phase = pod.metadata, sys.intern(printable(pod.status.phase, 32))
     notes = meta.annotations or Annotations()
     labels = meta.labels or Labels()
     created = meta.creation_timestamp.timestamp()

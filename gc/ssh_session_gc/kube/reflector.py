@@ -160,11 +160,13 @@ async def list_all(
     query: Mapping[str, str],
     decoder: Decoder[T],
     take: Callable[[list[T], list[str]], None],
+    progress: Callable[[int], None] = lambda _: None,
 ) -> str:
     """Lists a collection in pages, with consistent reads, and hands it over whole. Returns its resourceVersion.
 
     Without a ``resourceVersion`` parameter the API server answers from etcd, or makes sure that its cache is as
-    new (Kubernetes API concepts, "Semantics for get and list"). Raises ApiError, Unreachable and Malformed.
+    new (Kubernetes API concepts, "Semantics for get and list"). ``progress`` is told after each page how many there
+    are so far. Raises ApiError, Unreachable and Malformed.
     """
     limit, token = PAGE, ""
     items: list[T] = []
@@ -185,6 +187,7 @@ async def list_all(
         page = decoder.page(body)
         items.extend(page.items)
         broken.extend(page.broken)
+        progress(len(items))
         token = page.continue_
         if not token:
             take(items, broken)

@@ -156,6 +156,68 @@ class Workload(Wire):
     spec: WorkloadSpec
 
 
+class VersionInfo(Wire):
+    """The answer at ``/version``."""
+
+    git_version: str
+
+
+class AccessStatus(Wire):
+    """``SubjectAccessReviewStatus``."""
+
+    allowed: bool = False
+
+
+class AccessReview(Wire):
+    """``SelfSubjectAccessReview``."""
+
+    status: AccessStatus
+
+
+class UserInfo(Wire):
+    """``UserInfo``."""
+
+    username: str = ""
+
+
+class SelfReviewStatus(Wire):
+    """``SelfSubjectReviewStatus``."""
+
+    user_info: UserInfo
+
+
+class SelfReview(Wire):
+    """``SelfSubjectReview``."""
+
+    status: SelfReviewStatus
+
+
+class LeaseSpec(Wire):
+    """``LeaseSpec``."""
+
+    holder_identity: str | None = None
+    renew_time: datetime | None = None
+
+
+class Lease(Wire):
+    """``Lease``."""
+
+    spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
+
+
+class CronJobSpec(Wire):
+    """``CronJobSpec``."""
+
+    suspend: bool | None = None
+    schedule: str = ""
+
+
+class CronJob(Wire):
+    """``CronJob``."""
+
+    spec: CronJobSpec
+
+
 class Details(Wire):
     """``StatusDetails``."""
 
