@@ -5,13 +5,12 @@ Knows its options and a little story; everything else is ``World`` and ``Replay`
 
 import asyncio
 import itertools
-import json
 import random
 import signal
 import ssl
 import sys
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,10 @@ import click
 
 from ssh_session_gc.sandbox.authz import ADMIN
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.objects import ApiError
-from ssh_session_gc.sandbox.programs import PROGRAM as PROGRAM_ANNOTATION
 from ssh_session_gc.sandbox.replay import Replay
+from ssh_session_gc.sandbox.story import USERS, go_on
 from ssh_session_gc.sandbox.world import World
 
-USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PROGRAM = "python -m ssh_session_gc.sandbox"
 
 
@@ -100,7 +97,7 @@ async def serve(
             for user in itertools.islice(itertools.cycle(USERS), sessions):
                 world.open(user, replica=chance.randrange(replicas))
             if story:
-                telling = asyncio.create_task(_tell(world))
+                telling = asyncio.create_task(go_on(world))
                 stack.callback(telling.cancel)
         await stop.wait()
 
@@ -123,32 +120,6 @@ def _greet(url: str, kubeconfig: Path | None, token: str, authority: str | None)
     print(f"  kubectl {flag} get pods -n ssh-sessions -w", flush=True)  # noqa: T201
     if kubeconfig is not None:
         print(f"  ssh-session-gc run --dry-run {flag}", flush=True)  # noqa: T201
-
-
-async def _tell(world: World) -> None:
-    """Something happens every few seconds, for ever."""
-    chance = random.Random()  # noqa: S311 - a story
-    while True:
-        await asyncio.sleep(chance.uniform(2, 6))
-        # Somebody may have scaled ContainerSSH down, or deleted the namespace; the story goes on when it is back.
-        with suppress(LookupError, ApiError):
-            _happen(world, chance)
-
-
-def _happen(world: World, chance: random.Random) -> None:
-    open_now, event = world.live(), chance.random()
-    if event < 0.5 or not open_now:
-        bad = chance.random() < 0.15
-        program = json.dumps({"exits_after": 20}) if chance.random() < 0.1 else "{}"
-        world.open(
-            chance.choice(USERS),
-            image="ghcr.io/example/shell:missing" if bad else "",
-            annotations={PROGRAM_ANNOTATION: program},
-        )
-    elif event < 0.93:
-        world.close(chance.choice(open_now))
-    else:
-        world.crash(chance.choice(world.containerssh.replicas).process)
 
 
 def main() -> None:

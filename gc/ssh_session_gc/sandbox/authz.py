@@ -93,6 +93,13 @@ def review(roles: Roles | None, who: Identity, body: Object) -> Object:
     return head | {"spec": answered, "status": {"allowed": permitted}}
 
 
+def self_review(who: Identity) -> Object:
+    """The answer to a SelfSubjectReview."""
+    user = {"username": who.user, "groups": [*who.groups, "system:authenticated"]}
+    head = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}}
+    return head | {"status": {"userInfo": user}}
+
+
 def _grants(rule: Rule, access: Access) -> bool:
     return (
         _in(access.verb, rule.verbs)

@@ -20,7 +20,10 @@ from ssh_session_gc.sandbox.objects import (
 )
 
 _VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
-_REVIEWS = ("authorization.k8s.io", "v1")
+_REVIEWS = {
+    ("authorization.k8s.io", "v1"): "SelfSubjectAccessReview",
+    ("authentication.k8s.io", "v1"): "SelfSubjectReview",
+}
 _NO_STATUS = (EVENTS, LEASES)
 _SCALED = (DEPLOYMENTS, STATEFULSETS, REPLICASETS)
 _IN_ALL = (PODS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, REPLICASETS)  # what `kubectl get all` means
@@ -34,7 +37,7 @@ def subresources(res: Resource) -> tuple[str, ...]:
 
 def documents(version: str) -> dict[str, Object]:
     """The JSON documents by their paths, for a server of this version ("v1.36.2")."""
-    versions = sorted({(res.group, res.version) for res in RESOURCES} | {_REVIEWS})
+    versions = sorted({(res.group, res.version) for res in RESOURCES} | set(_REVIEWS))
     groups = [_group(*each) for each in versions if each[0]]
     roots = {_root(*each): each for each in versions}
     found: dict[str, Object] = {
@@ -90,9 +93,9 @@ def _resource_list(group: str, version: str) -> Object:
             )
             name = {"name": f"{res.plural}/{sub}", "singularName": "", "namespaced": res.namespaced}
             listed.append(name | scale | {"verbs": ["get", "patch", "update"]})
-    if (group, version) == _REVIEWS:
-        name = {"name": "selfsubjectaccessreviews", "singularName": "selfsubjectaccessreview", "namespaced": False}
-        listed.append(name | {"kind": "SelfSubjectAccessReview", "verbs": ["create"]})
+    if review := _REVIEWS.get((group, version)):
+        name = {"name": f"{review.lower()}s", "singularName": review.lower(), "namespaced": False}
+        listed.append(name | {"kind": review, "verbs": ["create"]})
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",

@@ -24,7 +24,7 @@ from ssh_session_gc.sandbox import asking, authz, defaults, discovery
 from ssh_session_gc.sandbox.asking import Target
 from ssh_session_gc.sandbox.authz import ADMIN, Access, Identity, Roles
 from ssh_session_gc.sandbox.faults import Fault, Faults
-from ssh_session_gc.sandbox.objects import PODS, RESOURCES, ApiError, Change, Object, Resource
+from ssh_session_gc.sandbox.objects import NAMESPACES, PODS, RESOURCES, ApiError, Change, Object, Resource
 from ssh_session_gc.sandbox.objects import copied as copy_of
 from ssh_session_gc.sandbox.paging import number, page
 from ssh_session_gc.sandbox.patches import patcher
@@ -42,6 +42,7 @@ MAX_BODY = 3 * 1024 * 1024
 """Bytes of a request body that an API server takes."""
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _REASONS = {
     403: ("Forbidden", "forbidden"),
     410: ("Expired", "The resourceVersion for the provided list is too old."),
@@ -182,13 +183,17 @@ class ApiServer:
 
     def _authorize(self, request: web.Request, who: Identity, verb: str, target: Target) -> None:
         name = asking.selected_name(request) if verb in ("list", "watch") else target.name
-        access = Access(verb, target.res.group, target.resource, target.namespace or "", name)
+        # A Namespace counts as lying in itself, so that a Role in it can grant what is done to it.
+        namespace = target.name if target.res is NAMESPACES else target.namespace or ""
+        access = Access(verb, target.res.group, target.resource, namespace, name)
         authz.check(self.roles, who, access, target.res)
 
     async def _plain(self, request: web.Request, who: Identity) -> web.Response:
         """What is no resource: health, versions, discovery, and the question what one may do."""
         if request.method == "POST" and request.path == _REVIEWS:
             return _json(authz.review(self.roles, who, await asking.review(request)), 201)
+        if request.method == "POST" and request.path == _WHO_AM_I:
+            return _json(authz.self_review(who), 201)
         if request.method == "GET" and request.path in _HEALTH:
             return web.Response(text="ok")
         if request.method == "GET" and (document := self._documents.get(request.path.rstrip("/"))) is not None:

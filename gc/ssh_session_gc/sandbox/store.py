@@ -80,6 +80,7 @@ class Store:
         self.rv = 1
         self.compacted = 0
         self._rng = rng or random.Random()  # noqa: S311  names and uids, no secrets
+        self._seed, self._names = self._rng.getrandbits(64), dict[str, random.Random]()
         self._objects: dict[Resource, dict[str, Object]] = {res: {} for res in RESOURCES}
         self._keys: dict[Resource, list[str]] = {res: [] for res in RESOURCES}  # sorted, as etcd's are
         self._history: deque[Change] = deque()
@@ -280,8 +281,10 @@ class Store:
         self._record(Change(change_type, res, new, self._objects[res].get(key), self.rv), key)
 
     def _generated(self, res: Resource, namespace: str | None, prefix: str) -> str:
+        # Each prefix draws for itself: what else is created in between depends on the timing.
+        rng = self._names.setdefault(prefix, random.Random(f"{self._seed} {prefix}"))  # noqa: S311
         while True:  # an API server too tries again when the name is taken, since 1.30
-            name = prefix + "".join(self._rng.choices(_NAME_ALPHABET, k=5))
+            name = prefix + "".join(rng.choices(_NAME_ALPHABET, k=5))
             if _key(res, namespace, name) not in self._objects[res]:
                 return name
 
