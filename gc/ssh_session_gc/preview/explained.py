@@ -1,0 +1,107 @@
+"""An explanation as text for people, on a terminal or in a file.
+
+Knows the order in which things are asked at 3 a.m.: what, why, who, which rule, what will happen. Does not know how
+any of it was decided (``core.explain``).
+"""
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from ssh_session_gc.core.explain import Candidate, Explanation, Rule
+from ssh_session_gc.core.model import Action, Reason, Session
+from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.plan import Row
+from ssh_session_gc.core.times import format_age, format_clock, format_duration
+from ssh_session_gc.daemon.settings import Settings
+from ssh_session_gc.preview.tables import STYLES, due, isolated, owner_row
+
+
+def lines(it: Explanation, owners: Owners, settings: Settings, now: float) -> Iterator[Text]:
+    """The text, a line each; most are indented under a heading."""
+    session, verdict = it.session, it.verdict
+    row = Row(session, verdict, it.evidence)
+    head = Text.assemble((f"{session.name}: ", "bold"), (str(verdict.action), STYLES[verdict.action]))
+    if verdict.reason is not None:
+        head.append(f", {verdict.reason}, due {due(row, now)}", STYLES[verdict.action])
+    yield head
+    yield Text(f"  {isolated(it.evidence)}")
+    yield from _section("Session", _facts(session, settings, now))
+    yield from _section("Owners, oldest first", _candidates(it.candidates, owners, settings, now))
+    yield from _section("Rules; the one that is due first counts", [_rule(rule, now) for rule in it.rules])
+    yield from _section("Exempt", it.exempt or ("no",))
+    yield from _section("What the daemon does", _deed(row, settings, now))
+
+
+def _section(heading: str, body: Iterator[str] | list[str] | tuple[str, ...]) -> Iterator[Text]:
+    yield Text()
+    yield Text(heading, "bold")
+    for line in body:
+        yield Text(f"  {line}")
+
+
+def _facts(session: Session, settings: Settings, now: float) -> Iterator[str]:
+    def fact(name: str, value: str) -> str:
+        return f"{name:<12}{value or '-'}"
+
+    created = f"{format_clock(session.created, now)}, {format_age(now - session.created)} ago"
+    phase = session.phase + (f", {session.waiting}" if session.waiting else "")
+    if session.started is not None:
+        phase += f", container started at {format_clock(session.started, now)}"
+    if session.finished is not None:
+        phase += f", ended at {format_clock(session.finished, now)}"
+    yield fact("namespace", settings.session_namespace)
+    yield fact("user", isolated(session.user))
+    yield fact("client", isolated(session.client_ip))
+    yield fact("connection", session.connection_id)
+    yield fact("uid", session.uid)
+    yield fact("created", created)
+    yield fact("phase", phase)
+    if session.deletion is not None:
+        yield fact("deletion", f"accepted, with grace until {format_clock(session.deletion, now)}")
+    if session.ttl is not None:
+        yield fact("ttl", format_duration(session.ttl))
+    stamp = f"made by Pod {session.stamp_name or '(no name)'}, uid {session.stamp_uid}"
+    yield fact("stamp", stamp if session.stamp_uid else "none: its creator is told by start times")
+    for name in session.invalid:
+        yield fact("ignored", f"{name} cannot be read")
+
+
+def _candidates(found: tuple[Candidate, ...], owners: Owners, settings: Settings, now: float) -> Iterator[str]:
+    if not settings.policy.ownerless:
+        yield "not looked at (--owner none)"
+    elif owners.unknown:
+        yield f"not known: {owners.unknown}"
+    elif not found:
+        yield "there is none"
+    for owner, could, why in found:
+        state, started, ended, how = owner_row(owner, now)
+        times = f"{state} since {started}" if owner.alive else f"{state} at {ended} ({how}), started {started}"
+        yield f"{'✓' if could else '✗'} {owner.pod}, container {owner.container}: {times}"
+        yield f"    {'could have created it' if could else 'could not'}: {why}"
+
+
+def _rule(rule: Rule, now: float) -> str:
+    if rule.due is None:
+        when = "never"
+    elif rule.due <= now:
+        when = f"due since {format_clock(rule.due, now)}"
+    else:
+        when = f"in {format_age(rule.due - now)}"
+    return f"{rule.reason:<14}{when:<22}{rule.why}"
+
+
+def _deed(row: Row, settings: Settings, now: float) -> Iterator[str]:
+    session, verdict, _ = row
+    if verdict.due is None:
+        yield "nothing, as things stand"
+        return
+    if verdict.action is Action.COLLECT:
+        yield f"deletes it now: it is due since {format_clock(verdict.due, now)}"
+    else:
+        yield f"nothing until {format_clock(verdict.due, now)}; deletes it then, if nothing changes before"
+    if verdict.reason is Reason.OWNERLESS:
+        yield "reads the owners afresh right before it, and leaves it alone if one turns up"
+    grace = "0" if verdict.force else format_duration(settings.deletion_grace)
+    yield f"with a grace of {grace}, and only if it is still uid {session.uid}"
+    yield f"in resourceVersion {session.resource_version}: a change before that has it judged again"

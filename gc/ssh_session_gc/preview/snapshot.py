@@ -1,0 +1,142 @@
+"""The cluster at one moment, read once: what ``plan`` and ``explain`` judge.
+
+Knows what to ask the API server and what to say where it has no answer. The reads are those of the daemon's first
+list and of its last look before a deletion (``daemon.fresh``), so that the same facts come out. Watches nothing.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.plan import Snapshot
+from ssh_session_gc.daemon import fresh
+from ssh_session_gc.daemon.settings import Settings
+from ssh_session_gc.kube import facts
+from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.reflector import list_all
+from ssh_session_gc.kube.resources import NAMESPACES, PODS
+from ssh_session_gc.kube.retries import retried
+from ssh_session_gc.kube.wire import Decoder, Malformed, Pod
+
+_pods = Decoder(Pod)
+
+
+class CannotRead(Exception):
+    """There is nothing to judge: one line that says why and what to do."""
+
+
+async def read(
+    api: Api, settings: Settings, *, name: str = "", progress: Callable[[int], None] = lambda _: None
+) -> Snapshot:
+    """All sessions and their owners as they are now; with ``name``, that session alone.
+
+    ``progress`` is told how many sessions have been read so far. Raises CannotRead. What is missing of the owners
+    is no error: nobody is Ownerless then, as in the daemon.
+    """
+    sessions, remarks = await _sessions(api, settings, name, progress)
+    owners = await _owners(api, settings, sessions)
+    return Snapshot(tuple(sessions), owners, api.now(), tuple(remarks))
+
+
+def no_sessions(settings: Settings, looked: str) -> str:
+    """What to say where there is no session; ``looked`` says among what."""
+    where = f"{looked} in namespace {settings.session_namespace}"
+    return f"no session: {where} matches {settings.session_selector} (--session-namespace, --session-selector)"
+
+
+def annotation_remarks(sessions: Sequence[Session]) -> list[str]:
+    """What is to be said of annotations that cannot be read."""
+    return [
+        f"Pod {session.name}: {', '.join(session.invalid)} cannot be read and is ignored"
+        for session in sessions
+        if session.invalid
+    ]
+
+
+async def _sessions(
+    api: Api, settings: Settings, name: str, progress: Callable[[int], None]
+) -> tuple[list[Session], list[str]]:
+    namespace = settings.session_namespace
+    query = {"labelSelector": settings.session_selector}
+    if name:
+        query["fieldSelector"] = f"metadata.name={name}"
+    sessions: list[Session] = []
+    remarks: list[str] = []
+
+    def take(items: list[Pod], broken: list[str]) -> None:
+        sessions.extend(map(facts.session, items))
+        remarks.extend(f"a session Pod cannot be read and is left alone: {why}" for why in broken)
+
+    try:
+        await api.version()  # a server that is not there is not asked again and again
+        await retried(list_all, api, PODS, namespace, query, _pods, take, progress)
+        if not sessions and not remarks and not name:
+            remarks.append(await _why_none(api, settings))
+    except (ApiError, Unreachable, Malformed) as error:
+        raise CannotRead(f"{error}; {hint(error, namespace)}") from None
+    return sessions, [*remarks, *annotation_remarks(sessions)]
+
+
+async def _why_none(api: Api, settings: Settings) -> str:
+    try:
+        await api.request("get", NAMESPACES, "", settings.session_namespace)
+    except ApiError as error:
+        # Without the permission to ask, a missing namespace looks like an empty one; so be it.
+        if error.code == 404:
+            return f"there is no namespace {settings.session_namespace} (--session-namespace)"
+    return no_sessions(settings, "no Pod")
+
+
+async def _owners(api: Api, settings: Settings, sessions: Sequence[Session]) -> Owners:
+    """What a daemon that starts now knows of the owners."""
+    if not settings.policy.ownerless:
+        return Owners()
+    owner = settings.owner
+    try:
+        selector = await retried(fresh.find_selector, api, settings)
+        if not selector:
+            return Owners(unknown=f"{owner} was not found (--owner)")
+        pods = await retried(fresh.list_owner_pods, api, settings, selector)
+        if owner is None and not pods:
+            where = f"namespace {settings.owner_namespace} matches {selector}"
+            return Owners(unknown=f"no Pod in {where} (--owner-selector, --owner-namespace)")
+        return await retried(fresh.look_up, api, settings, Owners().listed(pods, api.now()), sessions)
+    except (ApiError, Unreachable, Malformed) as error:
+        return Owners(unknown=f"the owners cannot be read: {error}")
+
+
+def hint(error: Exception, namespace: str) -> str:
+    """What to do about a list of session Pods that failed."""
+    match error:
+        case ApiError(code=403):
+            return f"grant list on pods in namespace {namespace}, by a Role"
+        case ApiError(code=400):
+            return "check --session-selector"
+        case ApiError(code=401) | Unreachable():
+            return "check the address and the credentials (--kubeconfig, --context)"
+        case Malformed():
+            return "is that an API server?"
+    return "try again later"
+
+
+async def find_one(api: Api, settings: Settings, name: str) -> Snapshot:
+    """The snapshot of one session. Raises CannotRead, also where there is no such session."""
+    snapshot = await read(api, settings, name=name)
+    if snapshot.sessions:
+        return msgspec.structs.replace(snapshot, remarks=())
+    if snapshot.remarks:
+        raise CannotRead(snapshot.remarks[0])
+    namespace = settings.session_namespace
+    try:
+        await api.request("get", PODS, namespace, name)
+    except ApiError as error:
+        if error.code == 404:
+            raise CannotRead(
+                f"there is no Pod {name} in namespace {namespace}; `ssh-session-gc plan` lists the sessions"
+            ) from None
+        raise CannotRead(f"{error}; {hint(error, namespace)}") from None
+    except Unreachable as error:
+        raise CannotRead(f"{error}; {hint(error, namespace)}") from None
+    raise CannotRead(f"Pod {name} is no session: it does not match {settings.session_selector} (--session-selector)")

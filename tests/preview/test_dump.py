@@ -1,0 +1,320 @@
+"""``plan -f``: the recordings as kubectl dumps them, every form that kubectl prints, and what is no dump at all."""
+
+import asyncio
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ssh_session_gc.core.model import Action, Reason
+from ssh_session_gc.core.plan import Plan, make
+from ssh_session_gc.daemon.settings import DryRun, OwnerRef, Settings
+from ssh_session_gc.preview import dump
+from ssh_session_gc.preview.snapshot import CannotRead
+from ssh_session_gc.sandbox import Replay
+from tests import tools
+from tests.cli.ends import End, ends
+from tests.harness import running
+from tests.preview.dumps import MOMENTS, RECORDINGS, instant, listed, recorded
+from tests.support import advance, eventually
+
+GOLDEN = Path(__file__).parents[1] / "data" / "plans"
+AT = "2026-11-23T03:10:30Z"
+
+
+def planned(data: bytes, clock: str = "03:10:30", **settings: Any) -> Plan:
+    """The plan for a dump."""
+    chosen = Settings(**settings)
+    at = instant(clock)
+    return make(dump.read(data, "dump.json", chosen, at, at=at), chosen.policy, chosen.session_namespace)
+
+
+def told(plan: Plan) -> dict[str, tuple[Action, Reason | None, float | None]]:
+    """The verdict on each user's session."""
+    return {row.session.user: (row.verdict.action, row.verdict.reason, row.verdict.due) for row in plan.rows}
+
+
+@pytest.mark.parametrize("stamped", [True, False], ids=["stamped", "unstamped"])
+@pytest.mark.parametrize("name", MOMENTS)
+@pytest.mark.parametrize("output", ["table", "wide", "json", "yaml", "name"])
+def test_golden(
+    name: str,
+    stamped: bool,
+    output: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    clock = MOMENTS[name]
+    (tmp_path / "dump.json").write_bytes(recorded(name, clock, stamped=stamped))
+    monkeypatch.chdir(tmp_path)
+    end = ends(monkeypatch, capsys, "plan", "-f", "dump.json", "--at", f"2026-11-23T{clock}Z", "-o", output)
+    assert end.status == 0
+    golden = GOLDEN / f"{name}.{'stamped' if stamped else 'unstamped'}.{output}"
+    if "WRITE_GOLDEN" in os.environ:
+        golden.write_text(end.out)
+    assert end.out == golden.read_text()
+
+
+@pytest.mark.parametrize("stamped", [True, False], ids=["stamped", "unstamped"])
+@pytest.mark.parametrize("name", MOMENTS)
+async def test_the_daemon_says_the_same_of_the_same_state(name: str, stamped: bool, tmp_path: Path) -> None:
+    """A daemon that starts in the moment of the dump, in a dry run, against the plan of the dump."""
+    async with Replay(RECORDINGS / f"{name}.jsonl", strip_stamp=not stamped) as replay:
+        await advance(instant(MOMENTS[name]) - replay.store.now())
+        at = replay.store.now()
+        data = json.dumps(listed(replay.store)).encode()
+        async with running(replay.server.url, tmp_path, dry_run=DryRun.CLIENT) as gc:
+            await gc.synced()
+            plan = make(dump.read(data, "dump", gc.settings, at), gc.settings.policy, "ssh-sessions")
+            assert plan.rows
+            verdicts = {row.session.user: row.verdict for row in plan.rows}
+            said = {user: (verdict.action, verdict.reason) for user, verdict in verdicts.items()}
+            await eventually(lambda: said == {user: gc.verdict(user)[:2] for user in said}, f"{said}")
+            for user, verdict in verdicts.items():
+                # What counts from the moment of the first list counts by the Date header, cut to a second.
+                assert (gc.verdict(user).due or 0.0) == pytest.approx(verdict.due or 0.0, abs=1.5), user
+            due_now = {user for user, verdict in verdicts.items() if verdict.action is Action.COLLECT}
+            await eventually(lambda: set(gc.collected()) == due_now, f"{due_now}, so far {gc.collected()}")
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+async def test_what_kubectl_prints(form: str, tmp_path: Path) -> None:
+    async with Replay(RECORDINGS / "crash.jsonl") as replay:
+        await advance(instant("03:10:30") - replay.store.now())
+        process = await asyncio.create_subprocess_exec(
+            tools.kubectl(),
+            *(f"--server={replay.server.url}", "get", "pods,deployments", "-A", "-o", form),
+            stdout=asyncio.subprocess.PIPE,
+            env={"HOME": str(tmp_path), "KUBECONFIG": "/dev/null"},
+        )
+        data, _ = await process.communicate()
+        assert process.returncode == 0
+        assert told(planned(data)) == told(planned(json.dumps(listed(replay.store)).encode()))
+        assert told(planned(data))["bob"] == (Action.COLLECT, Reason.OWNERLESS, instant("03:10:27"))
+
+
+CRASH = recorded("crash", "03:10:30")
+OBJECTS: list[dict[str, Any]] = json.loads(CRASH)["items"]
+SESSIONS = [o for o in OBJECTS if o["metadata"]["namespace"] == "ssh-sessions"]
+OWNERS = [o for o in OBJECTS if o["metadata"]["namespace"] == "containerssh" and o["kind"] == "Pod"]
+(DEPLOYMENT,) = (o for o in OBJECTS if o["kind"] == "Deployment")
+
+
+def changed(objects: list[dict[str, Any]], *path: str, to: Any) -> list[dict[str, Any]]:
+    """Copies in which what lies at the path is something else, or nothing."""
+    copies: list[dict[str, Any]] = json.loads(json.dumps(objects))
+    for copy in copies:
+        inner = copy
+        for step in path[:-1]:
+            inner = inner[step]
+        if to is None:
+            inner.pop(path[-1], None)
+        else:
+            inner[path[-1]] = to
+    return copies
+
+
+def text(*objects: dict[str, Any], kind: str = "List") -> bytes:
+    return json.dumps({"apiVersion": "v1", "kind": kind, "items": objects}).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param("\n".join(json.dumps(each) for each in OBJECTS).encode(), id="one JSON a line"),
+        pytest.param(b" \n".join(json.dumps(each, indent=4).encode() for each in OBJECTS) + b"\n\n", id="JSONs"),
+        pytest.param(text(*SESSIONS) + text(*OWNERS) + text(DEPLOYMENT), id="several lists"),
+        pytest.param(
+            text(*changed(SESSIONS + OWNERS, "kind", to=None), kind="PodList")
+            + text(*changed([DEPLOYMENT], "kind", to=None), kind="DeploymentList"),
+            id="typed lists, as --raw prints them",
+        ),
+        pytest.param(yaml.safe_dump_all(OBJECTS).encode(), id="YAML documents"),
+        pytest.param(re.sub(rb"'(\S+Z)'", rb"\1", yaml.safe_dump_all(OBJECTS).encode()), id="YAML with bare dates"),
+        pytest.param(text(json.loads(CRASH), {"kind": "Service", "metadata": {"name": "x"}}), id="a list in a list"),
+    ],
+)
+def test_every_form_of_the_same(data: bytes) -> None:
+    assert told(planned(data)) == told(planned(CRASH))
+
+
+def test_another_workload_selector_and_namespace() -> None:
+    fleet = [json.loads(json.dumps(DEPLOYMENT).replace('"Deployment"', '"StatefulSet"'))]
+    data = text(*SESSIONS, *OWNERS, *fleet)
+    expected = told(planned(CRASH))
+    assert told(planned(data, owner=OwnerRef("statefulset", "containerssh", "containerssh"))) == expected
+    by_label: dict[str, Any] = {
+        "owner": None,
+        "owner_selector": "app in (containerssh)",
+        "owner_namespace": "containerssh",
+    }
+    assert told(planned(text(*SESSIONS, *OWNERS), **by_label)) == expected
+    assert not planned(CRASH, session_selector="containerssh.io/session!=true").rows
+    assert len(planned(CRASH, session_selector="containerssh_username in (bob, dave)").rows) == 2
+
+
+def test_a_creator_that_the_selector_does_not_match_is_found() -> None:
+    others = changed(OWNERS, "metadata", "labels", "app", to="other")
+    assert planned(text(*SESSIONS, *others, DEPLOYMENT)).unknown == (
+        "dump.json holds no Pod in namespace containerssh that matches app=containerssh"
+    )
+    idle = changed([DEPLOYMENT], "status", "replicas", to=0)
+    assert told(planned(text(*SESSIONS, *others, *idle))) == told(planned(CRASH))
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "unknown"),
+    [
+        (text(*SESSIONS, *OWNERS), {}, "deployment containerssh/containerssh is not in dump.json (--owner)"),
+        (text(*SESSIONS, DEPLOYMENT), {}, "dump.json holds no Pod in namespace containerssh that matches app="),
+        (text(*SESSIONS, *changed([DEPLOYMENT], "spec", to={})), {}, "cannot be read: Object missing required"),
+        (text(*SESSIONS, DEPLOYMENT, *changed(OWNERS, "spec", to={})), {}, "an owner Pod cannot be read: Object"),
+        (text(*SESSIONS), {"owner": None, "owner_selector": "a=b"}, "in namespace containerssh that matches a=b"),
+    ],
+)
+def test_without_owners_nobody_is_ownerless(data: bytes, settings: dict[str, Any], unknown: str) -> None:
+    plan = planned(data, **settings)
+    assert unknown in plan.unknown
+    assert {row.verdict.reason for row in plan.rows} == {Reason.OVER_AGE}
+
+
+def plan_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: bytes, *args: str
+) -> tuple[End, list[str]]:
+    """The end of ``plan -f -`` and what it notes on stderr."""
+    end = ends(monkeypatch, capsys, "plan", "-f", "-", *args, stdin=data)
+    return end, [line.removeprefix("note: ") for line in end.err.splitlines() if line.startswith("note: ")]
+
+
+POD = {"kind": "Pod", "metadata": {"name": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "stdin is empty: print it with `kubectl get"),
+        (b"\n \n", "stdin is empty"),
+        (b"{", "stdin is broken JSON: Expecting property name enclosed in double quotes: line 1 column 2"),
+        (CRASH[:-9], "stdin is broken JSON: "),
+        (CRASH + b"]", "stdin is broken JSON: "),
+        (b"[" * 100_000, "stdin is broken JSON: "),
+        (b"- [", "stdin is neither JSON nor YAML: "),
+        (b"a: b: c", "stdin is neither JSON nor YAML: mapping values are not allowed"),
+        (b"\x00", "stdin is neither JSON nor YAML: "),
+        (b"a: !!python/object:os.system x", "stdin is neither JSON nor YAML: could not determine a constructor"),
+        (b"\xff\xfe", "stdin is not text"),
+        (b"just words", "document 1 of stdin is no Kubernetes object"),
+        (b"[1, 2]", "document 1 of stdin is no Kubernetes object"),
+        (b'{"kind": 7}', "document 1 of stdin is no Kubernetes object"),
+        (CRASH + b'{"a": 1}', "document 2 of stdin has no kind"),
+        (text(7), "an item in document 1 of stdin is no Kubernetes object"),  # type: ignore[arg-type]
+        (text(), "stdin holds no Pod: print it"),
+        (text({"kind": "Service"}, {"kind": "Secret"}), "stdin holds no Pod (but 1 Service, 1 Secret): print it"),
+        (text({"kind": "Pod"}), "stdin: a Pod has no metadata"),
+        (text({"kind": "Pod", "metadata": {}}), "has a name, uid or label that cannot be"),
+        (text({"kind": "Pod", "metadata": {"name": "x --all"}}), "default/x --all has a name, uid or label"),
+        (text(*changed([POD], "metadata", "namespace", to="../x")), "../x/x has a name, uid or label"),
+        (text(*changed([POD], "metadata", "uid", to="\u202e")), "default/x has a name, uid or label"),
+        (text(*changed([POD], "metadata", "labels", to=[1])), "default/x has a name, uid or label"),
+    ],
+)
+def test_what_is_no_dump(
+    data: bytes, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end, _ = plan_file(monkeypatch, capsys, data)
+    assert (end.status, end.out) == (1, "")
+    assert end.err.count("\n") == 1
+    assert end.err.startswith("ssh-session-gc: ")
+    assert says in end.err
+    assert end.err.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("data", "args", "note"),
+    [
+        (CRASH, ["--session-namespace", "other"], "its Pods are in containerssh, ssh-sessions"),
+        (
+            CRASH,
+            ["--session-namespace", "other"],
+            "no session: no Pod of stdin in namespace other matches containerssh",
+        ),
+        (
+            CRASH,
+            ["--session-selector", "app=shell"],
+            "no session: none of the 4 Pods of stdin in namespace ssh-sessions matches app=shell "
+            "(--session-namespace, --session-selector)",
+        ),
+        (text(*OBJECTS, {"kind": "Node"}), [], "left aside, as they play no part: 1 Node"),
+        (
+            text(*changed(SESSIONS, "status", to=None)),
+            [],
+            "has no status and counts as not started: is it a manifest?",
+        ),
+        (text(*changed(SESSIONS, "status", to=None), *SESSIONS), [], "has no status"),
+        (text(*changed(SESSIONS, "metadata", "uid", to=None)), [], "left alone: Object missing required field `uid`"),
+        (text(*changed(SESSIONS, "metadata", "creationTimestamp", to="tomorrow")), [], "left alone: Invalid RFC3339"),
+        (
+            text(*changed(SESSIONS, "metadata", "annotations", to={"ssh-session-gc/ttl": "soon"})),
+            [],
+            "ssh-session-gc/ttl cannot be read and is ignored",
+        ),
+        (CRASH, ["--at", "2026-11-23T03:09:25Z"], "--at 2026-11-23T03:09:25Z is before the newest fact in stdin"),
+    ],
+)
+def test_what_is_odd_about_a_dump_is_noted(
+    data: bytes,
+    args: list[str],
+    note: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = args if "--at" in args else [*args, "--at", AT]
+    end, notes = plan_file(monkeypatch, capsys, data, *args)
+    assert end.status == 0
+    assert any(note in each for each in notes), notes
+
+
+def test_the_age_of_a_dump_is_noted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    _, notes = plan_file(monkeypatch, capsys, CRASH)
+    assert any("nothing in stdin is newer than 2026-11-23T03:09:" in note for note in notes), notes
+    end, _ = plan_file(monkeypatch, capsys, CRASH, "--at", "1999-12-31T23:59:59Z")
+    assert end.status == 1
+    assert "--at 1999-12-31T23:59:59Z is before everything in stdin: it begins at 2026-11-23T03:0" in end.err
+
+
+def test_a_selector_that_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--session-selector", "--owner-selector"):
+        end, _ = plan_file(monkeypatch, capsys, CRASH, "--at", AT, option, "a in (")
+        assert end.status == 1
+        assert f"check {option}" in end.err
+
+
+def test_hostile_texts_are_escaped() -> None:
+    hostile = "\x1b[2J\u202eroot\x07"
+    data = text(*changed(SESSIONS[:1], "metadata", "labels", "containerssh_username", to=hostile * 100), *OWNERS)
+    data = data.replace(b'"phase": "Running"', b'"phase": "Running\\u001b[31m"')
+    (row,) = planned(data).rows
+    assert row.session.user.isprintable()
+    assert row.session.phase.isprintable()
+    assert len(row.session.user) <= 128
+
+
+def test_a_file_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    end = ends(monkeypatch, capsys, "plan", "-f", str(tmp_path / "nope"))
+    assert end.status == 1
+    assert "No such file or directory; check --filename" in end.err
+    end = ends(monkeypatch, capsys, "plan", "-f", str(tmp_path))
+    assert end.status == 1
+    assert "Is a directory; check --filename" in end.err
+
+
+def test_a_broken_dump_raises_cannot_read_only() -> None:
+    with pytest.raises(CannotRead):
+        planned(b"{")
