@@ -3,11 +3,14 @@
 Every option ``--some-name`` has an environment variable ``SSH_SESSION_GC_SOME_NAME``; the flag wins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import click
 
+from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.times import format_duration, parse_duration
 from ssh_session_gc.daemon.settings import DryRun, OwnerRef, Settings, is_dns_name
@@ -66,25 +69,78 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def _instant(text: str) -> float:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("write it as 2026-11-23T03:10:00Z") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
 DURATION = _Parsed("duration", parse_duration)
 POSITIVE_DURATION = _Parsed("duration", _positive)
 GRACE = _Parsed("duration", _grace)
 OWNER = _Parsed("kind/namespace/name", _owner)
 NAME = _Parsed("name", is_dns_name)
 SELECTOR = _Parsed("selector", _selector)
+INSTANT = _Parsed("time", _instant)
 LISTEN = _Parsed("host:port", parse_listen)
 
 
-def option(name: str, text: str, **settings: Any) -> Callable[[F], F]:
+class Group(StrEnum):
+    """The headings under which ``--help`` lists options, in this order."""
+
+    CLUSTER = "Cluster"
+    WHO = "Sessions and owners"
+    RULES = "Rules"
+    DELETION = "Deletion"
+    SERVICE = "Service"
+    LEASE = "Leader election"
+    FILTER = "Filter"
+    OUTPUT = "Output"
+    OTHER = "Options"
+
+
+class Option(click.Option):
+    """An option under a heading."""
+
+    def __init__(self, *args: Any, group: Group = Group.OTHER, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.group = group
+
+
+class Command(click.Command):
+    """A command whose help has examples, and its options under headings."""
+
+    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._examples = examples
+        self.epilog = "Every option has a variable, too: SSH_SESSION_GC_MAX_AGE is --max-age. The option wins."
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the examples and the options."""
+        if self._examples:
+            with formatter.section("Examples"):
+                for args, text in self._examples:
+                    formatter.write_text(f"# {text}")
+                    formatter.write_text(f"{ctx.command_path}{args}")
+        options = [(getattr(p, "group", Group.OTHER), p.get_help_record(ctx)) for p in self.get_params(ctx)]
+        for group in Group:
+            if records := [record for each, record in options if each is group and record is not None]:
+                with formatter.section(group):
+                    formatter.write_dl(records)
+
+
+def option(name: str, text: str, *short: str, **settings: Any) -> Callable[[F], F]:
     """A click option with its environment variable and its default shown."""
     variable = "SSH_SESSION_GC_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(
-        name, envvar=variable, show_default=settings.get("default") is not None, help=text, **settings
-    )
+    default = settings.get("default")
+    shown = default is not None and default != ""
+    return click.option(*short, name, cls=Option, envvar=variable, show_default=shown, help=text, **settings)
 
 
 def _duration(name: str, default: float, text: str, kind: click.ParamType[object] = DURATION) -> Callable[[F], F]:
-    return option(name, text, type=kind, default=format_duration(default))
+    return option(name, text, type=kind, default=format_duration(default), group=Group.RULES)
 
 
 def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -96,12 +152,32 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-common = _all(
-    option("--kubeconfig", "Kubeconfig to use; without one, $KUBECONFIG, ~/.kube/config, or the Pod's own account."),
-    option("--context", "Context of the kubeconfig."),
-    option("--session-namespace", "Namespace of the session Pods.", type=NAME, default=_SETTINGS.session_namespace),
+_COMMON = (
     option(
-        "--session-selector", "Label selector of the session Pods.", type=SELECTOR, default=_SETTINGS.session_selector
+        "--kubeconfig",
+        "Kubeconfig to use; without one, $KUBECONFIG, ~/.kube/config, or the Pod's own account.",
+        group=Group.CLUSTER,
+    ),
+    option("--context", "Context of the kubeconfig.", group=Group.CLUSTER),
+    option(
+        "--sandbox",
+        "Use a simulated cluster, made for this one run, that has a past with every kind of session in it.",
+        is_flag=True,
+        group=Group.CLUSTER,
+    ),
+    option(
+        "--session-namespace",
+        "Namespace of the session Pods.",
+        type=NAME,
+        default=_SETTINGS.session_namespace,
+        group=Group.WHO,
+    ),
+    option(
+        "--session-selector",
+        "Label selector of the session Pods.",
+        type=SELECTOR,
+        default=_SETTINGS.session_selector,
+        group=Group.WHO,
     ),
     option(
         "--owner",
@@ -109,18 +185,26 @@ common = _all(
         "'none' turns the Ownerless rule off.",
         type=OWNER,
         default="deployment/containerssh/containerssh",
+        group=Group.WHO,
     ),
-    option("--owner-selector", "Label selector of the ContainerSSH Pods, in place of --owner.", type=SELECTOR),
+    option(
+        "--owner-selector",
+        "Label selector of the ContainerSSH Pods, in place of --owner.",
+        type=SELECTOR,
+        group=Group.WHO,
+    ),
     option(
         "--owner-namespace",
         "Namespace for --owner-selector.",
         type=NAME,
         default=_SETTINGS.owner_namespace,
+        group=Group.WHO,
     ),
     option(
         "--owner-container",
         "Container that ContainerSSH runs in; without it 'containerssh' if there is one, otherwise the first.",
         default="",
+        group=Group.WHO,
     ),
     _duration("--max-age", _POLICY.max_age, "Age at which a session is over (OverAge); 0 turns the rule off."),
     _duration(
@@ -144,11 +228,22 @@ common = _all(
         _POLICY.force_after,
         "Time after which a deletion that led to nothing is repeated with grace 0; 0 never does.",
     ),
-    option("--log-format", "Form of the log.", type=click.Choice(["auto", "json", "console"]), default="auto"),
     option(
-        "--log-level", "Least level logged.", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
+        "--log-format",
+        "Form of the log.",
+        type=click.Choice(["auto", "json", "console"]),
+        default="auto",
+        group=Group.OUTPUT,
     ),
 )
+
+
+def common(log_level: str) -> Callable[[F], F]:
+    """The options that all commands share; each logs from another level on unless told."""
+    levels = click.Choice(["debug", "info", "warning", "error"])
+    level = option("--log-level", "Least level logged.", type=levels, default=log_level, group=Group.OUTPUT)
+    return _all(*_COMMON, level)
+
 
 run_only = _all(
     option(
@@ -159,22 +254,109 @@ run_only = _all(
         is_flag=False,
         flag_value=str(DryRun.CLIENT),
         default=str(DryRun.NONE),
+        group=Group.DELETION,
     ),
-    option("--concurrency", "Deletions at once.", type=click.IntRange(1, 1000), default=_SETTINGS.concurrency),
+    option(
+        "--concurrency",
+        "Deletions at once.",
+        type=click.IntRange(1, 1000),
+        default=_SETTINGS.concurrency,
+        group=Group.DELETION,
+    ),
     option(
         "--max-deletes-per-minute",
         "The most deletions in any minute; 0 for no limit.",
         type=click.IntRange(0, 1_000_000),
         default=_SETTINGS.max_deletes_per_minute,
+        group=Group.DELETION,
     ),
-    option("--listen", "Address for /metrics, /healthz and /readyz.", type=LISTEN, default=":8080"),
+    option(
+        "--listen",
+        "Address for /metrics, /healthz and /readyz.",
+        type=LISTEN,
+        default=":8080",
+        group=Group.SERVICE,
+    ),
+)
+
+plan_only = _all(
+    option(
+        "--output",
+        "Form of the plan. 'name' lists what would be deleted now, unless --verdict says otherwise.",
+        "-o",
+        type=click.Choice(["table", "wide", "json", "yaml", "name"]),
+        default="table",
+        group=Group.OUTPUT,
+    ),
+    option(
+        "--filename",
+        "Read what `kubectl get pods,deployments -A -o json` (or yaml) printed, in place of a cluster; '-' is stdin.",
+        "-f",
+        group=Group.CLUSTER,
+    ),
+    option(
+        "--at",
+        "With --filename: judge as of this time, such as 2026-11-23T03:10:00Z.",
+        type=INSTANT,
+        group=Group.CLUSTER,
+    ),
+    option(
+        "--reason",
+        "Only sessions with this reason; repeatable.",
+        group=Group.FILTER,
+        type=click.Choice([str(reason) for reason in Reason], case_sensitive=False),
+        multiple=True,
+    ),
+    option(
+        "--verdict",
+        "Only sessions with this verdict; repeatable.",
+        group=Group.FILTER,
+        type=click.Choice([str(action) for action in Action], case_sensitive=False),
+        multiple=True,
+    ),
+    option("--user", "Only sessions of this user; repeatable.", multiple=True, group=Group.FILTER),
+    option("--exit-code", "End with status 3 if something would be deleted now.", is_flag=True, group=Group.OUTPUT),
+    option(
+        "--watch",
+        "Go on and show the plan as the cluster changes, until stopped.",
+        "-w",
+        is_flag=True,
+        group=Group.OUTPUT,
+    ),
+)
+
+lease = _all(
+    option(
+        "--leader-elect",
+        "Also look at the lease that replicas of the daemon compete for.",
+        is_flag=True,
+        group=Group.LEASE,
+    ),
+    option(
+        "--lease-namespace",
+        "Namespace of the lease; without it the Pod's own, or else the session namespace.",
+        type=NAME,
+        group=Group.LEASE,
+    ),
+    option("--lease-name", "Name of the lease.", type=NAME, default="ssh-session-gc", group=Group.LEASE),
 )
 
 
-def settings(given: dict[str, Any]) -> Settings:
+def pod_name(text: str) -> str:
+    """The name of a Pod, with or without kubectl's ``pod/`` before it. Raises click.UsageError."""
+    name = text.removeprefix("pod/")
+    try:
+        return is_dns_name(name)
+    except ValueError as error:
+        raise click.UsageError(f"{name!r} is no name of a Pod: {error}") from None
+
+
+def settings(given: dict[str, Any], context: click.Context) -> Settings:
     """The settings from the values of the options. Raises click.UsageError where they contradict each other."""
     owner, selector, namespace = given["owner"], given["owner_selector"] or "", given["owner_namespace"]
-    context = click.get_current_context()
+    for other in ("kubeconfig", "context"):
+        if given["sandbox"] and given[other]:
+            raise click.UsageError(f"--sandbox and --{other} exclude each other: give one of them")
     if selector:
         if context.get_parameter_source("owner") is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError("--owner and --owner-selector exclude each other: give one of them")

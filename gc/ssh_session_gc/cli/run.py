@@ -2,31 +2,32 @@
 
 import asyncio
 import signal
+from typing import Any
 
 import click
-import structlog
 
+from ssh_session_gc.cli.cluster import cluster
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.settings import DryRun, Settings
-from ssh_session_gc.kube.client import ConfigError, connect, loader
 from ssh_session_gc.telemetry.metrics import Metrics
 
-log = structlog.stdlib.get_logger()
 
-
-async def run(settings: Settings, kubeconfig: str | None, context: str | None, host: str, port: int) -> None:
+async def run(given: dict[str, Any], settings: Settings, host: str, port: int) -> int:
     """Runs the daemon until SIGTERM or SIGINT. Raises click.ClickException with one line."""
+    stop = stopped()
+    metrics = Metrics(dry_run=settings.dry_run is not DryRun.NONE)
+    try:
+        async with cluster(given, metrics, lively=True) as api:
+            await Daemon(settings, api, metrics).run(stop, host, port)
+    except StartError as error:
+        raise click.ClickException(str(error)) from None
+    return 0
+
+
+def stopped() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, in place of what they would do otherwise."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
-    metrics = Metrics(dry_run=settings.dry_run is not DryRun.NONE)
-    try:
-        async with connect(loader(kubeconfig, context), metrics) as api:
-            await Daemon(settings, api, metrics).run(stop, host, port)
-    except (ConfigError, StartError) as error:
-        raise click.ClickException(str(error)) from None
-    except Exception as error:
-        # A mistake of ours. One line with all that a report needs, in the log's own format.
-        log.critical("crashed", error=str(error), exc_info=True)
-        raise click.ClickException(f"crashed by a bug: {error}; please report it with the log line above") from None
+    return stop
