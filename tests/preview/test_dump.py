@@ -246,7 +246,7 @@ def test_what_is_no_dump(
         (
             CRASH,
             ["--session-selector", "app=shell"],
-            "no session: none of the 4 Pods of stdin in namespace ssh-sessions matches app=shell "
+            "no session: none of 4 Pods of stdin in namespace ssh-sessions matches app=shell "
             "(--session-namespace, --session-selector)",
         ),
         (text(*OBJECTS, {"kind": "Node"}), [], "left aside, as they play no part: 1 Node"),

@@ -9,6 +9,11 @@ LIMIT = 128
 """The longest text kept of a Pod's field, in characters."""
 
 
+def counted(count: int, word: str) -> str:
+    """So many of something: ``1 session``, ``2 sessions``."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
 def printable(text: str, limit: int = LIMIT) -> str:
     """``text`` in at most ``limit`` characters, with everything that is not printable as a backslash escape.
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.text import printable
+from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_age, format_duration
 from ssh_session_gc.daemon import fresh
 from ssh_session_gc.daemon.settings import OwnerRef, Settings
@@ -121,10 +121,10 @@ async def _sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Mark.BAD, f"the selector is not one: {error.message}", "check --session-selector")
         return
     if sessions:
-        yield Finding(Mark.GOOD, f"{selector} matches {len(sessions)} Pods in namespace {namespace}")
+        yield Finding(Mark.GOOD, f"{selector} matches {counted(len(sessions), 'Pod')} in namespace {namespace}")
     elif others := len(await _pods(api, namespace, "")):
         todo = "check --session-selector, and the labels in ContainerSSH's kubernetes.pod.metadata.labels"
-        yield Finding(Mark.BAD, f"{selector} matches none of the {others} Pods in namespace {namespace}", todo)
+        yield Finding(Mark.BAD, f"{selector} matches none of {counted(others, 'Pod')} in namespace {namespace}", todo)
     else:
         yield Finding(Mark.OPEN, f"there is no Pod in namespace {namespace} at present to try {selector} on")
     for finding in (_stamp(sessions), _start_timeout(sessions, settings.policy.start_timeout)):
@@ -136,7 +136,7 @@ def _stamp(sessions: Sequence[Session]) -> Finding:
     if not stamped:
         what = "no session carries the owner stamp: owners are told by their start times, which takes longer"
         return Finding(Mark.OPEN, what if sessions else "there is no session to look for the owner stamp on")
-    return Finding(Mark.GOOD, f"the owner stamp is on {stamped} of {len(sessions)} sessions")
+    return Finding(Mark.GOOD, f"the owner stamp is on {stamped:,} of {counted(len(sessions), 'session')}")
 
 
 def _start_timeout(sessions: Sequence[Session], timeout: float) -> Finding:
@@ -149,8 +149,10 @@ def _start_timeout(sessions: Sequence[Session], timeout: float) -> Finding:
     slowest = f"the slowest took {format_duration(max(0.0, times[-1]))}"
     if late := sum(each > timeout for each in times):
         todo = "where ContainerSSH waits that long (timeouts.podStart), people are in them: raise --start-timeout"
-        return Finding(Mark.BAD, f"{late} of {len(times)} sessions started too late: {slowest}, {limit}", todo)
-    return Finding(Mark.GOOD, f"{len(times)} sessions started in time: {slowest}, {limit}")
+        return Finding(
+            Mark.BAD, f"{late:,} of {counted(len(times), 'session')} started too late: {slowest}, {limit}", todo
+        )
+    return Finding(Mark.GOOD, f"{counted(len(times), 'session')} started in time: {slowest}, {limit}")
 
 
 async def _owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
@@ -193,7 +195,9 @@ def _containers(
         return
     running = sum(pod.running is not None and not pod.over for pod in read)
     containers = ", ".join(sorted({pod.container for pod in read}))
-    yield Finding(Mark.GOOD, f"{what}: {running} of {len(read)} Pods run ContainerSSH, in container {containers}")
+    yield Finding(
+        Mark.GOOD, f"{what}: {running} of {counted(len(read), 'Pod')} running ContainerSSH, in container {containers}"
+    )
     if cut_off := [pod.name for pod in read if pod.cut_off]:
         todo = "its sessions are kept while nobody knows; look after the node"
         yield Finding(Mark.BAD, f"the node of Pod {cut_off[0]} does not report", todo)

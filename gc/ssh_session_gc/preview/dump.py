@@ -17,7 +17,7 @@ import yaml
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.plan import Snapshot
-from ssh_session_gc.core.text import printable
+from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration, format_instant
 from ssh_session_gc.daemon.settings import Settings, is_dns_name
 from ssh_session_gc.kube import facts
@@ -88,7 +88,7 @@ def _sessions(dump: Dump, source: str, settings: Settings) -> tuple[list[Pod], l
         there = Counter(found.namespace for found in dump.pods)
         if settings.session_namespace in there:
             count = there[settings.session_namespace]
-            remarks.append(no_sessions(settings, f"none of the {count} Pods of {source}"))
+            remarks.append(no_sessions(settings, f"none of {counted(count, 'Pod')} of {source}"))
         else:
             names = ", ".join(list(there)[:5]) + (", …" if len(there) > 5 else "")
             remarks.append(f"{no_sessions(settings, f'no Pod of {source}')}; its Pods are in {names}")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ssh_session_gc.core.model import Action, Owner, Reason
 from ssh_session_gc.core.plan import Plan, Row
+from ssh_session_gc.core.text import counted
 from ssh_session_gc.core.times import format_age, format_clock
 
 STYLES = {Action.COLLECT: "bold red", Action.WAITING: "yellow", Action.KEEP: "green"}
@@ -75,9 +76,9 @@ def summary(plan: Plan) -> list[str]:
     reasons = [f"{reason} {n}" for reason in Reason if (n := _due_now(plan, reason))]
     why = f" ({', '.join(reasons)})" if reasons else ""
     total = len(plan.rows)
-    which = f"{total} session{'' if total == 1 else 's'}"
+    which = counted(plan.total, "session")
     if total != plan.total:
-        which = f"{total} of {plan.total} sessions"
+        which = f"{total:,} of {which}"
     due_now = f"{count[Action.COLLECT]} would be deleted now{why}"
     lines = [f"{which}: {due_now}, {count[Action.WAITING]} later, {count[Action.KEEP]} kept"]
     if plan.unknown:

@@ -1,0 +1,303 @@
+"""The preflight over HTTP: everything in order, and each thing that can be wrong."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.daemon.settings import OwnerRef, Settings
+from ssh_session_gc.preview.check import LeaseRef, check
+from ssh_session_gc.preview.permissions import Finding, Mark, needs
+from ssh_session_gc.sandbox import Fault, Identity, Program, Rule, World
+from ssh_session_gc.sandbox.objects import CRONJOBS, LEASES
+from ssh_session_gc.sandbox.store import NAMESPACES, PODS
+from tests.preview.test_snapshot import reach
+from tests.support import advance
+
+LEASE = LeaseRef("ssh-sessions", "ssh-session-gc")
+MAY_LEASE = Rule(("get", "create", "update"), ("leases",), ("coordination.k8s.io",))
+
+
+async def findings(world: World, tmp_path: Path, *, lease: LeaseRef | None = None, **settings: Any) -> list[Finding]:
+    async with reach(world, tmp_path) as api:
+        return [finding async for finding in check(api, Settings(**settings), lease)]
+
+
+async def bad(world: World, tmp_path: Path, **more: Any) -> list[tuple[str, str]]:
+    """What is wrong, and what to do about it."""
+    return [(what, todo) for mark, what, todo in await findings(world, tmp_path, **more) if mark is Mark.BAD]
+
+
+async def lively(world: World) -> None:
+    """ContainerSSH runs, and somebody is in."""
+    world.deploy(2)
+    await world.ready(2)
+    world.open("alice")
+    await advance(3)
+
+
+def cluster(**more: Any) -> World:
+    """One whose clock is this machine's."""
+    return World(began=time.time(), **more)
+
+
+def rules(*, without: str = "") -> list[Rule]:
+    """What the daemon needs, but for one thing ("delete pods ssh-sessions")."""
+    return [
+        Rule((verb,), (need.kind.plural,), (need.kind.group,), (need.name,) if need.name else (), need.namespace)
+        for need in needs(Settings())
+        for verb in need.verbs
+        if f"{verb} {need.kind.plural} {need.namespace}" != without
+    ]
+
+
+async def test_all_is_well(tmp_path: Path) -> None:
+    async with cluster(stamp=True) as world:
+        await lively(world)
+        found = await findings(world, tmp_path, lease=LEASE)
+        assert {mark for mark, _, _ in found} == {Mark.GOOD}
+        assert not any(todo for _, _, todo in found)
+        said = "\n".join(what for _, what, _ in found)
+        for words in (
+            "answers: v1.36.2",
+            "the credentials are those of kubernetes-admin",
+            "the session namespace ssh-sessions exists",
+            "matches 1 Pod in namespace ssh-sessions",
+            "the owner stamp is on 1 of 1 session",
+            "1 session started in time: the slowest took ",
+            "2 of 2 Pods running ContainerSSH, in container containerssh",
+            "no CronJob ssh-session-gc in namespace ssh-sessions",
+            "the lease ssh-sessions/ssh-session-gc is free",
+        ):
+            assert words in said
+        assert world.server.watches == 0
+        reviews = ("selfsubjectaccessreviews", "selfsubjectreviews")
+        asked = {(r.verb, r.resource.rpartition("/")[2]) for r in world.server.requests}
+        assert {resource for verb, resource in asked if verb not in ("get", "list")} <= {*reviews}
+
+
+async def test_the_permissions_are_exactly_those_that_the_daemon_uses(tmp_path: Path) -> None:
+    async with cluster(tokens={"t": Identity("gc")}, roles={"gc": rules()}) as world:
+        await lively(world)
+        assert await bad(world, tmp_path) == []
+        world.server.tokens = None
+        # What nobody may look at without more permissions is left open.
+    async with cluster(tokens={"t": Identity("gc")}, roles={"gc": rules()}) as world:
+        await lively(world)
+        open_ones = [what for mark, what, _ in await findings(world, tmp_path) if mark is Mark.OPEN]
+        assert any(what.startswith("The CronJob that this program replaces: 403") for what in open_ones)
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "namespace", "without", "names"),
+    [
+        *((verb, "pods", "ssh-sessions", "nothing can be collected", "") for verb in ("get", "watch", "delete")),
+        ("create", "events", "ssh-sessions", "there are no Events on the session Pods", ""),
+        ("get", "namespaces", "ssh-sessions", "a missing namespace looks like an empty one", "ssh-sessions"),
+        *(
+            (verb, "deployments", "containerssh", "nobody is Ownerless", "containerssh")
+            for verb in ("get", "list", "watch")
+        ),
+        *((verb, "pods", "containerssh", "nobody is Ownerless", "") for verb in ("get", "list", "watch")),
+    ],
+)
+async def test_each_missing_permission(
+    verb: str, resource: str, namespace: str, without: str, names: str, tmp_path: Path
+) -> None:
+    granted = rules(without=f"{verb} {resource} {namespace}")
+    async with cluster(tokens={"t": Identity("gc")}, roles={"gc": granted}) as world:
+        await lively(world)
+        ((what, todo),) = await bad(world, tmp_path)
+        assert what.startswith(f"may not {verb} {resource}")
+        assert what.endswith(without)
+        assert todo.startswith(f"add to a Role in namespace {namespace}: {{apiGroups: [")
+        assert f"resources: [{resource}], verbs: [{verb}]" in todo
+        assert (f"resourceNames: [{names}]" in todo) == bool(names)
+
+
+async def test_sessions_that_may_not_be_listed(tmp_path: Path) -> None:
+    granted = rules(without="list pods ssh-sessions")
+    async with cluster(tokens={"t": Identity("gc")}, roles={"gc": granted}) as world:
+        await lively(world)
+        found = await findings(world, tmp_path)
+        assert [what for mark, what, _ in found if mark is Mark.BAD] == [
+            "may not list pods in namespace ssh-sessions: nothing can be collected"
+        ]
+        assert any(what.startswith("The sessions: 403") for mark, what, _ in found if mark is Mark.OPEN)
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    async with cluster() as world:
+        pass
+    ((what, todo),) = await bad(world, tmp_path)
+    assert "is unreachable" in what
+    assert todo.startswith("check the address and the credentials")
+
+
+async def test_credentials_that_are_refused(tmp_path: Path) -> None:
+    async with cluster(tokens={"other": Identity("x")}) as world:
+        (last, todo) = (await bad(world, tmp_path))[-1]
+        assert last.startswith("401")
+        assert "check the address and the credentials" in todo
+
+
+async def test_an_old_server_does_not_say_whose_the_credentials_are(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        world.faults.add(Fault("status", resource="/apis/authentication.k8s.io/v1/selfsubjectreviews", code=404))
+        found = await findings(world, tmp_path)
+        assert (Mark.OPEN, "the API server does not say whose these credentials are", "") in found
+        assert not [each for each in found if each.mark is Mark.BAD]
+
+
+@pytest.mark.parametrize(("offset", "words"), [(-3600, "ahead of"), (3600, "behind")])
+async def test_a_clock_that_is_far_off(offset: float, words: str, tmp_path: Path) -> None:
+    async with World(began=time.time() + offset) as world:
+        await lively(world)
+        ((what, todo),) = await bad(world, tmp_path)
+        assert what.startswith("this machine's clock is ")
+        assert what.endswith(f" {words} the API server's")
+        assert "NTP" in todo
+
+
+async def test_a_clock_that_is_a_little_off_does_no_harm(tmp_path: Path) -> None:
+    async with World(began=time.time() + 20) as world:
+        await lively(world)
+        found = await findings(world, tmp_path)
+        assert [
+            each for each in found if each.mark is Mark.GOOD and "behind the API server's, which does no" in each.what
+        ]
+
+
+async def test_no_session_namespace(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        world.store.delete(NAMESPACES, None, "ssh-sessions")
+        ((what, todo),) = [each for each in await bad(world, tmp_path) if "no namespace" in each[0]]
+        assert what == "there is no namespace ssh-sessions"
+        assert todo.endswith("kubectl create namespace ssh-sessions")
+
+
+async def test_a_selector_that_matches_nothing(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        ((what, todo),) = await bad(world, tmp_path, session_selector="app=shell")
+        assert what == "app=shell matches none of 1 Pod in namespace ssh-sessions"
+        assert todo.startswith("check --session-selector")
+        ((what, todo),) = await bad(world, tmp_path, session_selector="a in (")
+        assert what.startswith("the selector is not one: ")
+        assert todo == "check --session-selector"
+
+
+async def test_nobody_is_in(tmp_path: Path) -> None:
+    async with cluster() as world:
+        world.deploy()
+        await world.ready()
+        found = await findings(world, tmp_path)
+        assert [what.partition(" ")[0] for mark, what, _ in found if mark is Mark.OPEN] == ["there", "there", "no"]
+        assert not [each for each in found if each.mark is Mark.BAD]
+
+
+async def test_no_owner_workload(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        ((what, todo),) = await bad(world, tmp_path, owner=OwnerRef("statefulset", "containerssh", "ssh"))
+        assert what == "there is no statefulset containerssh/ssh"
+        assert "--owner kind/namespace/name" in todo
+        ((what, todo),) = await bad(world, tmp_path, owner=None, owner_selector="app=nope")
+        assert what == "no Pod in namespace containerssh matches app=nope"
+        assert todo == "check --owner-selector and --owner-namespace"
+        found = await findings(world, tmp_path, owner=None, policy=Policy(ownerless=False))
+        assert (Mark.OPEN, "owners are not looked at (--owner none): nobody is Ownerless", "") in found
+
+
+async def test_no_such_owner_container(tmp_path: Path) -> None:
+    async with cluster() as world:
+        world.deploy(sidecar=True)
+        await world.ready()
+        ((what, todo),) = await bad(world, tmp_path, owner_container="sshd")
+        assert what.endswith("has no container sshd")
+        assert todo == "its containers are audit-log, containerssh: name ContainerSSH's with --owner-container"
+
+
+async def test_an_owner_scaled_to_zero(tmp_path: Path) -> None:
+    async with cluster() as world:
+        world.deploy(0)
+        await advance(1)
+        found = await findings(world, tmp_path)
+        assert any("has no Pod at present" in what for mark, what, _ in found if mark is Mark.GOOD)
+
+
+async def test_an_owner_on_a_node_that_does_not_report(tmp_path: Path) -> None:
+    async with World(began=time.time() - 60) as world:
+        await lively(world)
+        world.cut_off()
+        await advance(60)
+        said = await bad(world, tmp_path)
+        assert len(said) == 1
+        assert said[0][0].endswith("does not report")
+
+
+async def test_sessions_that_start_too_slowly(tmp_path: Path) -> None:
+    async with cluster(images={"large": Program(start=8)}) as world:
+        await lively(world)
+        world.open("bob", image="large")
+        await advance(10)
+        ((what, todo),) = await bad(world, tmp_path, policy=Policy(start_timeout=5))
+        assert what.startswith("1 of 2 sessions started too late: the slowest took ")
+        assert todo.endswith("raise --start-timeout")
+        found = await findings(world, tmp_path, policy=Policy(start_timeout=0))
+        assert any(what.startswith("start-timeout is 0") for mark, what, _ in found if mark is Mark.OPEN)
+
+
+@pytest.mark.parametrize("suspended", [True, False])
+async def test_the_old_cron_job(suspended: bool, tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        spec = {"schedule": "*/15 * * * *", "suspend": suspended}
+        world.store.create(CRONJOBS, "ssh-sessions", {"metadata": {"name": "ssh-session-gc"}, "spec": spec})
+        found = await findings(world, tmp_path)
+        told = [each for each in found if each.what.startswith("the CronJob ssh-session-gc")]
+        assert [each.mark for each in told] == [Mark.OPEN if suspended else Mark.BAD]
+        if not suspended:
+            assert told[0].what.endswith("runs (*/15 * * * *)")
+            assert told[0].todo.endswith("kubectl delete cronjob -n ssh-sessions ssh-session-gc")
+
+
+async def test_the_lease(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        spec = {"holderIdentity": "gc-1\x1b[2J", "renewTime": "2026-11-23T03:00:00.000000Z"}
+        world.store.create(LEASES, "ssh-sessions", {"metadata": {"name": "ssh-session-gc"}, "spec": spec})
+        found = (await findings(world, tmp_path, lease=LEASE))[-1]
+        assert found.mark is Mark.GOOD
+        assert found.what.startswith("the lease ssh-sessions/ssh-session-gc is held by gc-1\\x1b[2J, renewed ")
+    async with cluster(tokens={"t": Identity("gc")}, roles={"gc": rules()}) as world:
+        await lively(world)
+        said = await bad(world, tmp_path, lease=LEASE)
+        assert [what.partition(":")[0] for what, _ in said] == [
+            "may not get, create, update leases/ssh-session-gc in namespace ssh-sessions",
+            "the lease ssh-sessions/ssh-session-gc cannot be read",
+        ]
+        world.server.roles = {"gc": [*rules(), MAY_LEASE]}
+        assert await bad(world, tmp_path, lease=LEASE) == []
+
+
+async def test_a_failure_on_the_way_is_one_bad_line(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        world.faults.add(Fault("status", verb="list", resource="pods", namespace="ssh-sessions", code=500))
+        ((what, todo),) = await bad(world, tmp_path)
+        assert what.startswith("The sessions: 500 ")
+        assert todo == "try again"
+
+
+async def test_what_a_selector_could_not_be_tried_on_is_left_open(tmp_path: Path) -> None:
+    async with cluster() as world:
+        world.deploy()
+        await world.ready()
+        world.store.create(PODS, "ssh-sessions", {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "c"}]}})
+        ((what, _),) = await bad(world, tmp_path)
+        assert "matches none of 1 Pod" in what
