@@ -6,21 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from ssh_session_gc.cli.main import cli, main
+from ssh_session_gc.cli.main import cli
 from ssh_session_gc.cli.options import parse_listen
+from tests.cli.ends import ends
 
 RUN = ("run",)
-
-
-def ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of one command line."""
-    monkeypatch.setattr(sys, "argv", ["ssh-session-gc", *args])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    out = capsys.readouterr()
-    return int(ended.value.code or 0), out.out, out.err
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +73,10 @@ def test_hostile_arguments_cannot_repaint_the_terminal(
 def test_every_option_has_its_variable_and_the_flag_wins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("run",):
+    for name in ("run", "plan", "explain", "check"):
         for option in cli.commands[name].params:
+            if isinstance(option, click.Argument):
+                continue
             assert option.envvar == "SSH_SESSION_GC_" + (option.name or "").upper()
     monkeypatch.setenv("SSH_SESSION_GC_MAX_AGE", "soon")
     assert "'soon'" in ends(monkeypatch, capsys, "run")[2]

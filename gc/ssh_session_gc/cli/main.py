@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -124,7 +124,9 @@ def _work(work: Coroutine[None, None, int], given: dict[str, Any]) -> int:
     configure(given["log_format"], given["log_level"])
     try:
         return asyncio.run(work)
-    except (click.ClickException, click.Abort, BrokenPipeError):
+    except BrokenPipeError:
+        _hang_up()  # here, because click would make a failure of it
+    except (click.ClickException, click.Abort):
         raise
     except Exception as error:
         log.critical("crashed", error=str(error), exc_info=True)
@@ -152,13 +154,18 @@ def main() -> None:
     except click.ClickException as error:
         _fail(program, error.format_message(), error.exit_code)
     except BrokenPipeError:
-        # Whoever read it has seen enough. Python would complain once more while it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+        _hang_up()
     except (click.Abort, KeyboardInterrupt):
         sys.exit(128 + signal.SIGINT)
 
 
-def _fail(program: str, message: str, status: int) -> None:
+def _hang_up() -> NoReturn:
+    """Ends as other programs do whose reader has seen enough."""
+    # Python would complain once more while it closes stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _fail(program: str, message: str, status: int) -> NoReturn:
     print(f"{program}: {printable(' '.join(message.split()), 1000)}", file=sys.stderr)  # noqa: T201 - the one line
     sys.exit(status)

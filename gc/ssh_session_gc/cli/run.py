@@ -5,8 +5,11 @@ import signal
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.text import Text
 
 from ssh_session_gc.cli.cluster import cluster
+from ssh_session_gc.core.text import printable
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
@@ -18,10 +21,19 @@ async def run(given: dict[str, Any], settings: Settings, host: str, port: int) -
     metrics = Metrics(dry_run=settings.dry_run is not DryRun.NONE)
     try:
         async with cluster(given, metrics, lively=True) as api:
+            if settings.dry_run is not DryRun.NONE:
+                _announce(api.host)
             await Daemon(settings, api, metrics).run(stop, host, port)
     except StartError as error:
         raise click.ClickException(str(error)) from None
     return 0
+
+
+def _announce(server: str) -> None:
+    """Says once more to people that this is only a try; in a Pod, the log says it."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        console.rule(Text(f"dry run on {printable(server)}: nothing is deleted, Ctrl-C ends it", "bold yellow"))
 
 
 def stopped() -> asyncio.Event:

@@ -8,6 +8,7 @@ no connection; a file may hold anything, so nothing in it is trusted.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -223,6 +224,10 @@ def _flattened(content: Any, kind: str, where: str) -> Iterator[dict[str, Any]]:
 
 
 def _documents(data: bytes, source: str) -> Iterator[Any]:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # One JSON document is what it mostly is, and this reads it three times as fast.
+        yield msgspec.json.decode(data)
+        return
     try:
         text = data.decode()
     except UnicodeDecodeError:

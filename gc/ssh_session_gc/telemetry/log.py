@@ -5,6 +5,7 @@ repaint a terminal, wherever it came from. Does not know what is worth a line.
 """
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -23,12 +24,13 @@ LONGEST_VALUE = 1024
 def configure(fmt: LogFormat, level: LogLevel) -> None:
     """Sets up structlog, and the standard library's logging of our dependencies, for the whole process."""
     console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
+    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render: list[structlog.typing.Processor] = (
-        [_safe, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)]
+        [_safe, structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)]
         if console
         else [structlog.processors.format_exc_info, _safe, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
