@@ -37,6 +37,10 @@ demo: .venv/.synced ## Watch the collector at work on a simulated cluster, in un
 test: .venv/.synced ## Run the tests, as many at a time as there are processors
 	$(BIN)/pytest -n auto $(ARGS)
 
+.PHONY: picture
+picture: .venv/.synced ## Make the README's picture anew, from a real run
+	$(BIN)/python docs/picture.py
+
 .PHONY: check
 check: lint types layers ## All of lint, types and layers
 
