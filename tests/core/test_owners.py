@@ -1,6 +1,7 @@
 """Incarnations: how they follow from what Pods say over time, and whose a session may be."""
 
 import msgspec
+import pytest
 from hypothesis import given
 
 from ssh_session_gc.core.model import OwnerState, Session
@@ -133,10 +134,46 @@ def test_a_stamp_tells_one_dead_replica_from_its_living_neighbour() -> None:
 def test_memory_of_ended_owners_is_bounded_and_keeps_the_living() -> None:
     owners = Owners().listed([pod("alive", running=T)], T)
     for n in range(REMEMBERED + 50):
-        owners = owners.saw(pod(f"p{n}", running=T + n), T + n).lost(f"p{n}", T + n + 1)
+        ended = pod(f"p{n}", terminated=Span(T + n, T + n + 1), leaving=True)
+        owners = owners.saw(ended, T + n + 1).lost(f"p{n}", T + n + 1)
         owners = owners.saw(pod("other", running=T), T + n)
     assert sum(not o.alive for o in owners.owners) == REMEMBERED
     assert sum(o.alive for o in owners.owners) == 2
+
+
+def test_whose_end_nobody_saw_is_not_forgotten_before_somebody_has_looked() -> None:
+    # It lost its label and runs on, while its neighbour crashes again and again.
+    owners = Owners().listed([pod("quiet", running=T), pod("noisy", running=T)], T).lost("quiet", T + 100)
+    at = T + 100
+    for _ in range(REMEMBERED + 10):
+        at += 300
+        owners = owners.saw(pod("noisy", running=at, last=Span(at - 300, at - 1)), at + 1)
+    assert doubts([session(T + 50)], owners, 2.0) == {"quiet": "containerssh-quiet"}
+
+
+@pytest.mark.parametrize("stamp", ["", "pod-a"])
+def test_a_node_whose_clock_is_ahead_takes_no_session_from_its_owner(stamp: str) -> None:
+    # Ten seconds ahead: the container seems to have started after the session that it made.
+    late = pod("pod-a", running=T + 11, first=True)
+    seen_at_once = Owners().listed([], T).saw(late, T + 2)
+    made = session(T + 3, stamp)
+    assert ownership(made, seen_at_once, 2.0).since is None
+    # Who starts to look later sees only what was noted: by the stamp, or by the time of the kubelet's last word.
+    seen_later = Owners().listed([pod("pod-a", running=T + 11, first=True, ahead=0.0 if stamp else 10.0)], T + 500)
+    assert ownership(made, seen_later, 2.0).since is None
+    # That its status was written again, with nothing to tell the clocks apart, does not make it another owner.
+    again = seen_at_once.saw(late, T + 600)
+    assert again == seen_at_once
+
+
+def test_a_node_whose_clock_is_ahead_and_a_restart() -> None:
+    # It ended at T+20 and began again at T+21, but says T+30 and T+31.
+    ended = pod("pod-a", terminated=Span(T + 11, T + 30), ahead=10.0)
+    starting = Owners().listed([pod("pod-a", running=T + 11, first=True, ahead=10.0)], T + 2).saw(ended, T + 20.5)
+    made_after = session(T + 22, "pod-a")
+    assert ownership(made_after, starting, 2.0).since is None
+    running = starting.saw(pod("pod-a", running=T + 31, last=Span(T + 11, T + 30), ahead=10.0), T + 21.5)
+    assert ownership(made_after, running, 2.0).since is None
 
 
 @given(known_owners(), owner_pods("pod-a"))

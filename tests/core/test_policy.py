@@ -137,7 +137,7 @@ def test_the_evidence_of_a_restart_names_both_moments() -> None:
         running=end,
         last=Span(three_oclock + 280, end, "exit 137, Error"),
     )
-    owners = Owners().listed([pod], three_oclock + 300)
+    owners = Owners().listed([pod], end)
     bob = session(created=created, started=created + 1)
     verdict = judge(bob, owners, Policy(), end + 60)
     assert verdict[:3] == (Action.COLLECT, Reason.OWNERLESS, end + 60)

@@ -137,6 +137,9 @@ async def test_the_time_is_the_servers(tmp_path: Path) -> None:
         assert set_to == []
         world.clock_offset = 86400.0
         await made.version()
+        await advance(6)
+        assert set_to == []
+        await made.version()
         assert world.store.now() - 1.1 < made.now() <= world.store.now()
         assert len(set_to) == 1
 

@@ -5,10 +5,14 @@ of its own monotonic clock, so that a laptop with a wrong wall clock judges as t
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DRIFT = 1e-4
 """How far apart two healthy clocks run, in seconds a second. Quartz does 1e-5 to 5e-5."""
+
+
+CONFIRMED_AFTER = 5.0
+"""Seconds for which every answer must tell of a later time before a jump forward is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,10 @@ class ServerClock:
     high: float = math.inf
     at: float = 0.0
     """Local reading at the last answer; the bounds widen from there with the drift."""
+    ahead: "ServerClock | None" = None
+    """What answers say that tell of a later time than can be, while they are not believed yet."""
+    ahead_since: float = 0.0
+    """Local reading at the first of them."""
 
     def answered(self, date: float, sent: float, received: float) -> "ServerClock":
         """The clock after an answer dated ``date`` (epoch seconds, whole) to a request sent and answered at
@@ -33,7 +41,20 @@ class ServerClock:
         both = ServerClock(max(self.low - slack, low), min(self.high + slack, high), received)
         # Bounds that exclude each other mean that one of the clocks was set, or that another API server with
         # another clock answers now. What it says now is what counts.
-        return both if both.low <= both.high else ServerClock(low, high, received)
+        if both.low <= both.high:
+            return both
+        said = ServerClock(low, high, received)
+        if high < self.low:
+            return said
+        # A later time makes every session older, and a single wrong one would end them all: it must last.
+        if self.ahead is None or not self.ahead.agrees(said):
+            return replace(self, ahead=said, ahead_since=received)
+        return said if received - self.ahead_since >= CONFIRMED_AFTER else replace(self, ahead=said)
+
+    def agrees(self, other: "ServerClock") -> bool:
+        """Whether both can be true of one clock."""
+        slack = DRIFT * max(0.0, other.at - self.at)
+        return max(self.low - slack, other.low) <= min(self.high + slack, other.high)
 
     @property
     def known(self) -> bool:

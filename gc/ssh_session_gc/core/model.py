@@ -74,6 +74,8 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
     """When it ended, or the first moment at which it had certainly ended. Set exactly when ENDED."""
     ending: str = ""
     """How it ended, for people: ``exit 137, Error``."""
+    first: bool = False
+    """Its Pod had no incarnation before: whatever that Pod created while this one lives is its own."""
     confirmed: bool = True
     """False where nothing but the Pod's disappearance says that it ended (see ``owners.doubts``)."""
 

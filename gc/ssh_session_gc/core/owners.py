@@ -48,10 +48,14 @@ class OwnerPod(msgspec.Struct, frozen=True, gc=False):
     last: Span | None = None
     over: bool = False
     """Phase Succeeded or Failed: no container of it runs or will run again."""
+    first: bool = False
+    """Its container has not been restarted yet: what runs, or ran, is the first."""
     leaving: bool = False
     """It has a deletionTimestamp: its container will not be restarted."""
     cut_off: bool = False
     """Its node does not report: the Ready condition says so against the container's own status."""
+    ahead: float = 0.0
+    """Seconds by which its node's clock is known to run ahead of the API server's."""
 
 
 class Gap(NamedTuple):
@@ -115,25 +119,36 @@ def incarnations(pod: OwnerPod, before: tuple[Owner, ...], at: float) -> tuple[O
     """The incarnations in one Pod, oldest first, from its status now and from those known ``before``."""
     known = {o.started: o for o in before}
 
+    def earliest(moment: float) -> float:
+        """A moment by the node's clock as early as it can have been by the API server's: an owner that began too
+        late would lose its sessions."""
+        # What is seen has happened by then; less than a second is in the cut of the times, not in the clocks.
+        seen = at if moment > at + 1.0 else moment
+        prior = known.get(moment)
+        return min(moment - pod.ahead, seen, moment if prior is None else prior.born)
+
     def ended(started: float | None, finished: float | None, ending: str) -> Owner:
         if finished is None:
             # The status does not say when. The first moment at which it was over stands, however often
             # the Pod is seen after that.
             prior = known.get(started)
             finished = at if prior is None or prior.finished is None else prior.finished
-        born = pod.created if started is None else started
-        return Owner(pod.name, pod.uid, pod.container, OwnerState.ENDED, born, started, max(finished, born), ending)
+        born = pod.created if started is None else earliest(started)
+        state, prior = OwnerState.ENDED, known.get(started)
+        first = prior.first if prior is not None else pod.first
+        return Owner(pod.name, pod.uid, pod.container, state, born, started, max(finished, born), ending, first)
 
     told = [ended(s.started, s.finished, s.ending) for s in (pod.last, pod.terminated) if s is not None]
     if pod.running is not None and pod.over:
         told.append(ended(pod.running, None, "its Pod is over"))
     elif pod.running is not None:
         state = OwnerState.UNREACHABLE if pod.cut_off else OwnerState.RUNNING
-        told.append(Owner(pod.name, pod.uid, pod.container, state, pod.running, pod.running))
+        born = earliest(pod.running)
+        told.append(Owner(pod.name, pod.uid, pod.container, state, born, pod.running, first=pod.first))
     elif not (pod.over or (pod.leaving and pod.terminated)):
         # Waiting, without a status, or terminated with a restart to come. The next incarnation may be up
         # before its status says so, and cannot be older than the end of the one before it.
-        born = max([pod.created, *(o.finished for o in told if o.finished is not None)])
+        born = max([pod.created, *(earliest(o.finished) for o in told if o.finished is not None)])
         told.append(Owner(pod.name, pod.uid, pod.container, OwnerState.STARTING, born))
 
     starts = {o.started for o in told}
@@ -155,10 +170,12 @@ def _ended(owner: Owner, at: float, ending: str, *, confirmed: bool = True) -> O
 
 
 def _pruned(owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
-    excess = sum(not o.alive for o in owners) - REMEMBERED
+    # One whose end nobody saw may live on: it is kept until somebody has looked.
+    ended = [o for o in owners if not o.alive and o.confirmed]
+    excess = len(ended) - REMEMBERED
     if excess <= 0:
         return owners
-    oldest = sorted((o for o in owners if not o.alive), key=lambda o: o.finished or 0.0)[:excess]
+    oldest = sorted(ended, key=lambda o: o.finished or 0.0)[:excess]
     gone = {id(o) for o in oldest}
     return tuple(o for o in owners if id(o) not in gone)
 
@@ -190,7 +207,7 @@ def ownership(session: Session, known: Owners, tolerance: float) -> Ownership:
         if stamp and owner.pod_uid != stamp:
             continue
         seen = True
-        if owner.born > latest:
+        if owner.born > latest and not (stamp and owner.first):
             continue
         if owner.state is not OwnerState.ENDED:
             return Ownership(owner, None, True)
@@ -217,20 +234,26 @@ def doubts(sessions: Iterable[Session], known: Owners, tolerance: float) -> Mapp
     """Pods (uid → name) to look up by name before these sessions may die as Ownerless.
 
     Owners whose end nobody saw, only their Pod's absence; and stamped creators that were never seen at all,
-    which may be Pods that the workload's selector does not match.
+    which may be Pods that the workload's selector does not match. The name is "" where the stamp has none.
     """
     uids = {o.pod_uid for o in known.owners}
     unconfirmed = {o.pod_uid: o for o in known.owners if not o.confirmed}
     found: dict[str, str] = {}
     for session in sessions:
         if session.stamp_uid:
-            if session.stamp_uid not in uids and session.stamp_name:
+            if session.stamp_uid not in uids:
                 found[session.stamp_uid] = session.stamp_name
             elif owner := unconfirmed.get(session.stamp_uid):
                 found[owner.pod_uid] = owner.pod
         else:
             found |= {uid: o.pod for uid, o in unconfirmed.items() if o.born <= session.created + tolerance}
     return found
+
+
+def unplaced(sessions: Iterable[Session], known: Owners, tolerance: float) -> bool:
+    """Whether one of these sessions may be owned by somebody whom nobody has seen yet, so that even Pods that the
+    workload's selector does not match must be looked at before it dies as Ownerless."""
+    return any(not ownership(session, known, tolerance).exact for session in sessions)
 
 
 def confirmed(known: Owners, pod_uid: str) -> Owners:

@@ -10,7 +10,9 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from ssh_session_gc.core.evidence import evidence
@@ -24,6 +26,7 @@ from ssh_session_gc.daemon.fresh import read_owners
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Decoder, Malformed, Pod
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome
@@ -34,12 +37,21 @@ FORBIDDEN_RETRY = 60.0
 """Seconds until a forbidden deletion is tried again: somebody has to grant the permission first."""
 ERROR_RETRY = 15.0
 """Seconds until a session whose deletion failed, or whose owners could not be read, is tried again."""
+LONGEST_RETRY = 300.0
+"""Seconds that a Retry-After may ask for at the most, as for the streams."""
 SLACK = 1000
 """Void timers that are let be: sweeping them out costs more than keeping them."""
 FAREWELL = 1.0
 """Seconds that deletions under way get to finish when the program stops."""
 
 _pods = Decoder(Pod)
+
+
+class Checked(NamedTuple):
+    """The owners as read afresh for a session, and who had created it as far as it said then."""
+
+    owners: Owners
+    stamp_uid: str
 
 
 class Collector:
@@ -56,6 +68,8 @@ class Collector:
         self._timers: list[tuple[float, str]] = []
         """A heap of (when to look, uid). An entry is void unless ``_looks`` has the same time."""
         self._looks: dict[str, float] = {}
+        self._time = asyncio.get_running_loop().time
+        """For how long something waits goes by our own clock: nobody sets that one."""
         self._not_before: dict[str, float] = {}
         self._busy: set[str] = set()
         """Sessions in the hands of a worker or of a fresh read."""
@@ -70,10 +84,10 @@ class Collector:
         self._wake = asyncio.Event()
         self._unchecked: asyncio.Queue[str] = asyncio.Queue()
         """Sessions that are Ownerless as far as the streams tell."""
-        self._due: asyncio.Queue[tuple[str, Owners | None]] = asyncio.Queue()
+        self._due: asyncio.Queue[tuple[str, Checked | None]] = asyncio.Queue()
         view.session_changed = self._session_changed
-        view.owners_changed = self._owners_changed
-        api.clock_was_set = self._wake.set
+        view.owners_changed = self._all_to_judge
+        api.clock_was_set = self._all_to_judge
 
     async def run(self) -> None:
         """Collects until cancelled; deletions under way then get a moment to finish, and nothing new begins."""
@@ -122,7 +136,7 @@ class Collector:
                 per_session.pop(uid, None)
             self._failed.discard(uid)
 
-    def _owners_changed(self) -> None:
+    def _all_to_judge(self) -> None:
         # Owners change in bursts, during a rollout or a list: all sessions are judged once after it.
         self._all_changed = True
         self._wake.set()
@@ -130,13 +144,16 @@ class Collector:
     def _judge(self, uid: str) -> None:
         """Judges one session and sets its timer."""
         session = self._view.sessions.by_uid[uid]
-        verdict = judge(session, self._view.owners, self._policy, self._api.now())
+        now = self._api.now()
+        verdict = judge(session, self._view.owners, self._policy, now)
         self.verdicts[uid] = verdict
         done = self._done.get(uid) == (verdict.reason, verdict.force)
         if verdict.due is None or uid in self._busy or done:
             self._looks.pop(uid, None)
             return
-        look = max(verdict.due, self._not_before.get(uid, 0.0))
+        look = verdict.due
+        if (pause := self._not_before.get(uid, 0.0) - self._time()) > 0:
+            look = max(look, now + pause)
         if self._looks.get(uid) != look:
             self._looks[uid] = look
             heapq.heappush(self._timers, (look, uid))
@@ -191,24 +208,27 @@ class Collector:
                 sessions=len(uids),
                 hint="nobody is collected as Ownerless until the owners can be read",
             )
-            self._release(uids, ERROR_RETRY)
-            return
+            # The other rules go on without them.
+            fresh = msgspec.structs.replace(self._view.owners, unknown=str(error))
+        else:
+            self._view.owner_pods.confirm(fresh)
         now = self._api.now()
         for session in sessions:
             verdict = judge(session, fresh, self._policy, now)
             if verdict.action is Action.COLLECT:
-                self._due.put_nowait((session.uid, fresh))
+                self._due.put_nowait((session.uid, Checked(fresh, session.stamp_uid)))
                 continue
-            log.info("session_kept", **self._facts(session, verdict, fresh, now), outcome="kept")
+            if not fresh.unknown:
+                log.info("session_kept", **self._facts(session, verdict, fresh, now), outcome="kept")
             # The streams will catch up and have it judged again; until then, look again after a while.
-            self._release([session.uid], max(self._policy.owner_grace, ERROR_RETRY))
-        self._release([uid for uid in uids if uid not in self._view.sessions.by_uid])
+            self._release([session.uid], ERROR_RETRY if fresh.unknown else max(self._policy.owner_grace, ERROR_RETRY))
+        self._release(set(uids) - {session.uid for session in sessions})
 
     async def _work(self) -> None:
         while not self._closing:
-            uid, fresh = await self._due.get()
+            uid, checked = await self._due.get()
             await self._limiter.wait()
-            wait = await self._collect(uid, fresh)
+            wait = await self._collect(uid, checked)
             self._release([uid], wait)
 
     def _release(self, uids: Iterable[str], wait: float = 0.0) -> None:
@@ -216,25 +236,27 @@ class Collector:
             self._busy.discard(uid)
             if uid in self._view.sessions.by_uid:
                 if wait:
-                    self._not_before[uid] = self._api.now() + wait * random.uniform(1.0, 1.2)  # noqa: S311
+                    self._not_before[uid] = self._time() + wait * random.uniform(1.0, 1.2)  # noqa: S311
                 else:
                     self._not_before.pop(uid, None)
                 self._judge(uid)
                 self._wake.set()
 
-    async def _collect(self, uid: str, fresh: Owners | None) -> float:
+    async def _collect(self, uid: str, checked: "Checked | None") -> float:
         """Deletes one session, if it is still due. Returns the seconds to wait before it is looked at again."""
         session = self._view.sessions.by_uid.get(uid)
         if session is None:
             return 0.0
-        if (wait := self._forbidden_until - self._api.now()) > 0:
+        if (wait := self._forbidden_until - self._time()) > 0:
             return wait
-        owners = fresh or self._view.owners
+        if checked is not None and checked.stamp_uid != session.stamp_uid:
+            return 0.0  # another creator was looked at; once more from the start
+        owners = self._view.owners if checked is None else checked.owners
         # It may have changed while it waited for its turn: what it is now is what counts.
         verdict = judge(session, owners, self._policy, self._api.now())
         if verdict.action is not Action.COLLECT or verdict.reason is None:
             return 0.0
-        if verdict.reason is Reason.OWNERLESS and fresh is None:
+        if verdict.reason is Reason.OWNERLESS and checked is None:
             return 0.0  # it comes back, by way of a fresh read
         result = await self.deleter.delete(session, verdict)
         self._metrics.deletions.labels(verdict.reason, result.outcome).inc()
@@ -260,45 +282,61 @@ class Collector:
                 return 0.0
             case Outcome.CHANGED:
                 log.info("session_changed", **facts)
-                return await self._read_again(session)
+                return await self._read_again(session, facts)
             case Outcome.FORBIDDEN:
-                if not self._forbidden_until:
-                    hint = f"grant verb delete on pods in namespace {self._settings.session_namespace}"
-                    log.error("deletion_forbidden", error=result.detail, hint=hint, **facts)
-                self._report_failure(session, result.detail)
-                self._forbidden_until = now + FORBIDDEN_RETRY
-                return FORBIDDEN_RETRY
+                return self._forbidden(session, result.detail, facts)
         log.warning("deletion_failed", error=result.detail, **facts)
         self._report_failure(session, result.detail)
-        return max(ERROR_RETRY, result.retry_after)
+        return max(ERROR_RETRY, min(result.retry_after, LONGEST_RETRY))
+
+    def _forbidden(self, session: Session, detail: str, facts: dict[str, object]) -> float:
+        """Says it once. A missing permission stops all deletions; an admission policy may protect one Pod alone."""
+        everybody = 'cannot delete resource "pods"' in detail
+        hint = f"grant verb delete on pods in namespace {self._settings.session_namespace}"
+        if not everybody:
+            hint = "is it protected by an admission policy? ssh-session-gc/keep exempts it here, too"
+        if not (self._forbidden_until if everybody else session.uid in self._failed):
+            log.error("deletion_forbidden", error=detail, hint=hint, **facts)
+        self._report_failure(session, detail)
+        if everybody:
+            self._forbidden_until = self._time() + FORBIDDEN_RETRY
+        return FORBIDDEN_RETRY
 
     def _report_failure(self, session: Session, detail: str) -> None:
         if session.uid not in self._failed and self._settings.dry_run is DryRun.NONE:
             self._failed.add(session.uid)
             self._recorder.record(session, "Warning", "SessionDeletionFailed", detail)
 
-    async def _read_again(self, session: Session) -> float:
-        """Brings one session up to date without waiting for the watch. Returns the seconds to wait."""
+    async def _read_again(self, session: Session, facts: dict[str, object]) -> float:
+        """Brings one session up to date without waiting for the watch. Returns the seconds to wait.
+
+        Read as the streams read, by the selector: what does not match it any more is no session.
+        """
+        found: list[Pod] = []
+
+        def take(items: list[Pod], _: list[str]) -> None:
+            found.extend(items)
+
+        query = {"labelSelector": self._settings.session_selector, "fieldSelector": f"metadata.name={session.name}"}
         try:
-            body = await self._api.request("get", PODS, self._settings.session_namespace, session.name)
-            pod = _pods.object(body)
-        except ApiError as error:
-            if error.code != 404:
-                return ERROR_RETRY
-            self._view.sessions.drop(session.uid)
-            return 0.0
-        except (Unreachable, Malformed):
+            await list_all(self._api, PODS, self._settings.session_namespace, query, _pods, take)
+        except (ApiError, Unreachable, Malformed):
             return ERROR_RETRY
-        if pod.metadata.uid != session.uid:
-            self._view.sessions.drop(session.uid)  # another session has its name now
+        sessions = self._view.sessions
+        pod = next((each for each in found if each.metadata.uid == session.uid), None)
+        if sessions.by_uid.get(session.uid) is not session:
+            pass  # the watch was faster, and may know more by now
+        elif pod is None:
+            sessions.drop(session.uid)  # gone, or no session any more, or another one has its name now
         elif pod.metadata.resource_version == session.resource_version:
             return ERROR_RETRY  # nothing newer there, and yet refused: do not spin
         else:
-            self._view.sessions.changed(pod)
-            if pod.metadata.deletion_timestamp is not None:
-                # A connection that breaks after the request was carried out looks like one that broke before.
-                hint = "by an earlier attempt of ours whose answer was lost, or by somebody else"
-                log.info("session_deleted_already", pod=session.name, uid=session.uid, hint=hint)
+            sessions.changed(pod)
+        latest = sessions.by_uid.get(session.uid)
+        if latest is not None and latest.deletion is not None:
+            # A connection that breaks after the request was carried out looks like one that broke before.
+            hint = "by an earlier attempt of ours whose answer was lost, or by somebody else"
+            log.info("session_deleted_already", hint=hint, **facts)
         return 0.0
 
     def _facts(self, session: Session, verdict: Verdict, owners: Owners, now: float) -> dict[str, object]:

@@ -4,7 +4,7 @@ Knows what runs beside what, in which order it starts and in which it stops. Doe
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 
 import structlog
@@ -19,6 +19,7 @@ from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.kube.resources import NAMESPACES
+from ssh_session_gc.kube.retries import retried
 from ssh_session_gc.telemetry.http import Server, out_of_sync
 from ssh_session_gc.telemetry.metrics import Metrics
 
@@ -54,8 +55,8 @@ class Daemon:
             why = error.strerror or str(error)
             raise StartError(f"cannot listen on {host}:{port}: {why}; choose another with --listen") from None
         try:
-            await self._greet()
-            await self._work(stop)
+            if await self._unless(stop, self._greet()):
+                await self._work(stop)
         finally:
             await self.server.stop()
         log.info("stopped")
@@ -79,10 +80,12 @@ class Daemon:
     async def _greet(self) -> None:
         settings, policy = self._settings, self._settings.policy
         try:
-            await self._api.version()
+            await retried(self._api.version)
+            self._started = self._api.now()
         except (Unreachable, ApiError) as error:
             raise StartError(f"{error}; check the address and the credentials (--kubeconfig, --context)") from None
-        self._started = self._api.now()
+        except ValueError:
+            raise StartError(f"{self._api.host} sends no Date, which ages go by: is a proxy in between?") from None
         log.info(
             "started",
             version=__version__,
@@ -103,11 +106,23 @@ class Daemon:
             await self._api.request("get", NAMESPACES, "", settings.session_namespace)
         except ApiError as error:
             # Without the permission to ask, a missing namespace looks like an empty one; so be it.
-            if error.code == 404:
+            if error.not_found:
                 hint = "there is nothing to watch until it is created; check --session-namespace"
                 log.warning("namespace_not_found", namespace=settings.session_namespace, hint=hint)
         except Unreachable:
             pass
+
+    async def _unless(self, stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+        """Whether it was done before ``stop`` came. Raises what it raises."""
+        working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        done = working.done()
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+        if done:
+            working.result()
+        return done
 
     async def _work(self, stop: asyncio.Event) -> None:
         self._metrics.leader.set(1)

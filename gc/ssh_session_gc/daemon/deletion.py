@@ -50,8 +50,8 @@ class Deleter:
         except Unreachable as error:
             return Result(Outcome.ERROR, str(error))
         except ApiError as error:
-            outcome = {404: Outcome.GONE, 409: Outcome.CHANGED, 403: Outcome.FORBIDDEN}.get(error.code, Outcome.ERROR)
-            return Result(outcome, str(error), error.retry_after or 0.0)
+            outcome = {409: Outcome.CHANGED, 403: Outcome.FORBIDDEN}.get(error.code, Outcome.ERROR)
+            return Result(Outcome.GONE if error.not_found else outcome, str(error), error.retry_after or 0.0)
         return Result(Outcome.DELETED if settings.dry_run is DryRun.NONE else Outcome.DRY_RUN)
 
     async def _send(self, name: str, body: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ incarnation that has ended does not come back, and one that starts later cannot 
 from collections.abc import Sequence
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed, doubts
+from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed, doubts, unplaced
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import Api, ApiError
@@ -43,7 +43,7 @@ async def find_selector(api: Api, settings: Settings) -> str:
     try:
         body = await api.request("get", owner.resource, owner.namespace, owner.name)
     except ApiError as error:
-        if error.code != 404:
+        if not error.not_found:
             raise
         return ""  # its Pods, found by the selector that it had, own until they end
     return facts.selector(_workloads.object(body))
@@ -51,6 +51,48 @@ async def find_selector(api: Api, settings: Settings) -> str:
 
 async def list_owner_pods(api: Api, settings: Settings, selector: str) -> list[OwnerPod]:
     """The owner's Pods by a consistent read. Raises as above."""
+    return [facts.owner_pod(pod, settings.owner_container) for pod in await _list(api, settings, selector)]
+
+
+async def look_up(api: Api, settings: Settings, known: Owners, sessions: Sequence[Session]) -> Owners:
+    """With what the list of the owner's Pods alone does not tell. Raises as above.
+
+    Pods that only vanished from it are looked up by name. Where somebody may own a session whom nobody has seen yet,
+    every Pod of the namespace that runs the owner container counts: one whose label was taken away, to have a look at
+    it in peace, is in no list by the selector, and its sessions are alive.
+    """
+    tolerance = settings.policy.clock_tolerance
+    wanted = doubts(sessions, known, tolerance)
+    for uid, name in wanted.items():
+        if name:
+            known = await _by_name(api, settings, known, uid, name)
+    if unplaced(sessions, known, tolerance) or not all(wanted.values()):
+        now = api.now()
+        for pod in await _list(api, settings, ""):
+            if pod.metadata.uid in wanted or runs_owner(pod, known, settings):
+                known = known.saw(facts.owner_pod(pod, settings.owner_container), now)
+    return known
+
+
+def runs_owner(pod: Pod, known: Owners, settings: Settings) -> bool:
+    """Whether the Pod has a container by the name of the owner container, and so may be ContainerSSH."""
+    names = {settings.owner_container or "containerssh", *(owner.container for owner in known.owners)}
+    return any(container.name in names for container in pod.spec.containers)
+
+
+async def _by_name(api: Api, settings: Settings, known: Owners, uid: str, name: str) -> Owners:
+    try:
+        pod = _pods.object(await api.request("get", PODS, settings.owner_namespace, name))
+    except ApiError as error:
+        if not error.not_found:
+            raise
+        return confirmed(known, uid)
+    if pod.metadata.uid != uid:
+        return confirmed(known, uid)  # another Pod has its name now
+    return known.saw(facts.owner_pod(pod, settings.owner_container), api.now())
+
+
+async def _list(api: Api, settings: Settings, selector: str) -> list[Pod]:
     read: list[Pod] = []
 
     def take(items: list[Pod], broken: list[str]) -> None:
@@ -58,22 +100,6 @@ async def list_owner_pods(api: Api, settings: Settings, selector: str) -> list[O
             raise Malformed(f"an owner Pod cannot be read: {broken[0]}")
         read.extend(items)
 
-    await list_all(api, PODS, settings.owner_namespace, {"labelSelector": selector}, _pods, take)
-    return [facts.owner_pod(pod, settings.owner_container) for pod in read]
-
-
-async def look_up(api: Api, settings: Settings, known: Owners, sessions: Sequence[Session]) -> Owners:
-    """With the Pods looked up by name of which a list alone does not tell enough. Raises as above."""
-    for uid, name in doubts(sessions, known, settings.policy.clock_tolerance).items():
-        try:
-            pod = _pods.object(await api.request("get", PODS, settings.owner_namespace, name))
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            known = confirmed(known, uid)
-            continue
-        if pod.metadata.uid == uid:
-            known = known.saw(facts.owner_pod(pod, settings.owner_container), api.now())
-        else:
-            known = confirmed(known, uid)  # another Pod has its name now
-    return known
+    query = {"labelSelector": selector} if selector else {}
+    await list_all(api, PODS, settings.owner_namespace, query, _pods, take)
+    return read

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import OwnerPod, Owners
+from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.wire import Malformed, Pod, Workload
@@ -74,6 +74,8 @@ class Feed:
         """Why the stream is out of step; "" while it is in step."""
         self.fell_behind: float | None = None
         """Since when it is out of step; None while it is in step, and before the first time."""
+        self.last_news: float | None = None
+        """When it last brought anything; None before the first list."""
         self._reported = ""
 
     def sync(self, trouble: str) -> None:
@@ -90,7 +92,8 @@ class Feed:
 
     def arrived(self) -> None:
         """Something came: a list, an event, a bookmark."""
-        self._metrics.event(self.stream, self._now())
+        self.last_news = self._now()
+        self._metrics.event(self.stream, self.last_news)
 
     def restarted(self, cause: str, detail: str) -> None:
         """A list or a watch ended and is taken up again. Said once for each cause, until it is over."""
@@ -128,6 +131,11 @@ class SessionPods(Feed):
         """A session appeared or changed."""
         session = facts.session(item)
         before = self.by_uid.get(session.uid)
+        if session.started is not None:
+            # What is seen running has started by now, whatever a node's clock says that is ahead.
+            known = [self._now()] if session.started > self._now() + 1.0 else []
+            known += [before.started] if before is not None and before.started is not None else []
+            session = msgspec.structs.replace(session, started=min([session.started, *known]))
         if session.invalid and (before is None or before.invalid != session.invalid):
             self._metrics.invalid_annotations.inc(len(session.invalid))
             log.warning(
@@ -135,6 +143,9 @@ class SessionPods(Feed):
                 namespace=self._settings.session_namespace,
                 pod=session.name,
                 uid=session.uid,
+                user=session.user,
+                connection_id=session.connection_id,
+                client_ip=session.client_ip,
                 annotations=list(session.invalid),
                 hint='keep is "true" or "false", ttl a duration such as 90s or 1h30m',
             )
@@ -236,36 +247,45 @@ class OwnerPods(Feed):
         super().__init__(view, settings, metrics, now)
         self.known = Owners()
         self._seen = False
-        self._listed = False
         self._unreadable = ""
 
     def listed(self, items: Sequence[Pod], broken: Sequence[str]) -> None:
         """All of them. What ran before and is not among them is gone."""
-        now = self._now()
-        # After a list, the stretch since the stream fell behind is one that nobody watched.
-        since = (self.fell_behind or now) if self._listed else None
         self._unreadable = broken[0] if broken else ""
         self._seen |= bool(items)
-        self._listed = True
-        self.known = self.known.listed([self._read(pod) for pod in items], now, since)
+        # The stretch since the last news, which may be a bookmark, is one that nobody watched.
+        self.known = self.known.listed([self._read(pod) for pod in items], self._now(), self.last_news)
         self._view.settle()
 
     def changed(self, item: Pod) -> None:
-        """One appeared or changed."""
+        """One appeared or changed. Raises Malformed where only a list can tell whether all can be read again."""
         self._seen = True
+        self._list_anew()
         self.known = self.known.saw(self._read(item), self._now())
         self._view.settle()
 
     def deleted(self, item: Pod) -> None:
-        """One is gone; its last state may tell when its container ended."""
+        """One is gone; its last state may tell when its container ended. Raises Malformed as ``changed`` does."""
+        self._list_anew()
         now = self._now()
         self.known = self.known.saw(self._read(item), now).lost(item.metadata.uid, now)
+        self._view.settle()
+
+    def confirm(self, fresh: Owners) -> None:
+        """Takes over which ends were found to be true by looking the Pods up, so that nobody looks again."""
+        doubted = {owner.pod_uid for owner in self.known.owners if not owner.confirmed}
+        for uid in doubted - {owner.pod_uid for owner in fresh.owners if not owner.confirmed or owner.alive}:
+            self.known = confirmed(self.known, uid)
         self._view.settle()
 
     def unreadable(self, why: str) -> None:
         """Until the next list nobody can tell what that Pod owns."""
         self._unreadable = why
         self._view.settle()
+
+    def _list_anew(self) -> None:
+        if self._unreadable:
+            raise Malformed(f"once more from the start, as an owner Pod could not be read: {self._unreadable}")
 
     def sync(self, trouble: str) -> None:
         """In step or not."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
@@ -59,6 +60,11 @@ class ApiError(Exception):
         )
 
     @property
+    def not_found(self) -> bool:
+        """Whether the API server knows that there is no such object. A proxy's 404 knows nothing."""
+        return self.code == 404 and self.reason == "NotFound"
+
+    @property
     def transient(self) -> bool:
         """Whether the same request may well succeed later without anybody doing anything."""
         return self.code == 429 or self.code >= 500
@@ -106,7 +112,7 @@ class Api:
         return str(self._client.configuration.host)
 
     def now(self) -> float:
-        """The API server's time in epoch seconds. Raises ValueError before its first answer."""
+        """The API server's time in epoch seconds. Raises ValueError before its first answer that tells the time."""
         return self._clock.now(self._time())
 
     async def request(
@@ -169,6 +175,8 @@ class Api:
         try:
             headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
             await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+            # A token read from a file may end in a line end; kubectl cuts it off, too.
+            headers = {name: value.strip() for name, value in headers.items()}
             response: aiohttp.ClientResponse = await self._client.rest_client.request(
                 method,
                 self.host + path,
@@ -181,12 +189,18 @@ class Api:
             code = str(response.status)
         except config.ConfigException as error:
             raise Unreachable(f"no credentials for {self.host}: {_one_line(error)}") from None
+        except ValueError as error:
+            if isinstance(error, aiohttp.ClientError | OSError):
+                raise  # a certificate that is not valid is a ValueError, too
+            # Without its text, which may quote the token.
+            raise Unreachable(f"the credentials for {self.host} hold characters that cannot be sent") from None
         finally:
             self._observer.request(verb, resource, code, self._time() - sent)
         async with response:
-            self._tell_time(response.headers.get("Date"), sent)
             if response.status >= 400:
                 await self._refuse(response)
+            # Refusals may come from a proxy, whose clock is not the cluster's.
+            self._tell_time(response.headers.get("Date"), sent)
             yield response
 
     async def _refuse(self, response: aiohttp.ClientResponse) -> None:
@@ -202,7 +216,7 @@ class Api:
 
     def _tell_time(self, header: str | None, sent: float) -> None:
         try:
-            date = parsedate_to_datetime(header or "").timestamp()
+            date = parsedate_to_datetime(header or "").replace(tzinfo=UTC).timestamp()  # it is always GMT
         except ValueError:
             return  # a proxy without a clock (RFC 9110, 6.6.1)
         before, self._clock = self._clock, self._clock.answered(date, sent, self._time())

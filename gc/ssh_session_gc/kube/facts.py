@@ -7,6 +7,7 @@ what is to become part of a path is checked.
 
 import re
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
@@ -70,7 +71,7 @@ def session(pod: Pod) -> Session:
         user=printable(labels.username),
         connection_id=printable(labels.connection_id),
         client_ip=printable(notes.client_ip),
-        started=_first_start(main, created),
+        started=_first_start(main, created, _clock_ahead(pod)),
         waiting=printable(waiting.reason) if waiting else "",
         finished=_finished(pod, created) if phase in _OVER else None,
         deletion=_seconds(meta.deletion_timestamp),
@@ -101,9 +102,11 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
         running=_seconds(state.running.started_at) if state.running else None,
         terminated=_span(state.terminated),
         last=_span(last.terminated),
+        first=found is not None and found.restart_count == 0 and last.terminated is None,
         over=pod.status.phase in _OVER,
         leaving=pod.metadata.deletion_timestamp is not None,
         cut_off=_cut_off(pod),
+        ahead=_clock_ahead(pod),
     )
 
 
@@ -146,6 +149,40 @@ def _cut_off(pod: Pod) -> bool:
     return ready.status != "True" and containers.status == "True" and ready.reason != "ReadinessGatesNotReady"
 
 
+def _clock_ahead(pod: Pod) -> float:
+    """Seconds by which the clock of the Pod's node runs ahead of the API server's, at the least; 0 where nothing
+    shows that it does.
+
+    The API server notes when the kubelet wrote the status (``managedFields``); the kubelet cannot have seen anything
+    later than that. Both times are cut to whole seconds, which with equal clocks leaves nothing over.
+    """
+    written = [
+        field.time
+        for field in pod.metadata.managed_fields or ()
+        if field.manager == "kubelet" and field.subresource == "status" and field.time
+    ]
+    seen = [at for status in pod.status.container_statuses or () for at in _moments(status)]
+    # The one condition that nobody but the kubelet sets.
+    seen += [
+        condition.last_transition_time
+        for condition in pod.status.conditions or ()
+        if condition.type == "ContainersReady" and condition.last_transition_time
+    ]
+    if not written or not seen:
+        return 0.0
+    ahead = (max(seen) - max(written)).total_seconds()
+    # It was written a moment after it was seen, and each time may have lost most of a second.
+    return ahead + 1.0 if ahead > 0 else 0.0
+
+
+def _moments(status: ContainerStatus) -> Iterator[datetime]:
+    for state in (status.state, status.last_state):
+        if state and state.running and state.running.started_at:
+            yield state.running.started_at
+        if state and state.terminated:
+            yield from (at for at in (state.terminated.started_at, state.terminated.finished_at) if at)
+
+
 def _seconds(at: datetime | None) -> float | None:
     return None if at is None else at.timestamp()
 
@@ -158,9 +195,9 @@ def _span(terminated: Terminated | None) -> Span | None:
     return Span(_seconds(terminated.started_at), _seconds(terminated.finished_at), ending)
 
 
-def _first_start(main: ContainerStatus | None, created: float) -> float | None:
+def _first_start(main: ContainerStatus | None, created: float, ahead: float) -> float | None:
     """When the session's container first started. The status remembers two runs; where it had more, the first
-    start is unknown and the session gets the benefit of the doubt."""
+    start is unknown and the session gets the benefit of the doubt. ``ahead``: see ``_clock_ahead``."""
     if main is None or main.state is None:
         return None
     last = main.last_state.terminated if main.last_state else None
@@ -168,7 +205,7 @@ def _first_start(main: ContainerStatus | None, created: float) -> float | None:
     if main.restart_count > 1:
         return created
     if first is not None:
-        return created if first.started_at is None else first.started_at.timestamp()
+        return created if first.started_at is None else max(created, first.started_at.timestamp() - ahead)
     return created if main.restart_count else None
 
 

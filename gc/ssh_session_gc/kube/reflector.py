@@ -137,7 +137,10 @@ class Reflector(Generic[T]):
             case "BOOKMARK", _:
                 pass
             case _, None:
+                # What it replaces is out of date from here on. A list tells how things are, and without it what
+                # cannot be read.
                 self._sink.unreadable(event.broken)
+                raise Malformed(event.broken)
             case "DELETED", gone:
                 self._sink.deleted(gone)
             case _, present:

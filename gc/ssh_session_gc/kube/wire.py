@@ -41,6 +41,14 @@ class Labels(Wire):
     username: str = msgspec.field(default="", name="containerssh_username")
 
 
+class ManagedFields(Wire):
+    """``ManagedFieldsEntry``: who wrote last, and when by the API server's clock."""
+
+    manager: str = ""
+    subresource: str = ""
+    time: datetime | None = None
+
+
 class Meta(Wire):
     """``ObjectMeta``."""
 
@@ -51,6 +59,7 @@ class Meta(Wire):
     deletion_timestamp: datetime | None = None
     labels: Labels | None = None
     annotations: Annotations | None = None
+    managed_fields: list[ManagedFields] | None = None
 
 
 class Running(Wire):

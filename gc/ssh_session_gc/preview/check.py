@@ -96,7 +96,7 @@ async def _namespace(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     try:
         await api.request("get", NAMESPACES, "", name)
     except ApiError as error:
-        if error.code != 404:
+        if not error.not_found:
             raise
         todo = f"create it, or name the right one with --session-namespace: kubectl create namespace {name}"
         yield Finding(Mark.BAD, f"there is no namespace {name}", todo)
@@ -209,7 +209,7 @@ async def _cron_job(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     try:
         job = await _get(wire.CronJob, api.request("get", CRONJOBS, namespace, OLD_CRONJOB))
     except ApiError as error:
-        if error.code != 404:
+        if not error.not_found:
             raise
         yield Finding(Mark.GOOD, f"no CronJob {OLD_CRONJOB} in namespace {namespace} deletes live sessions")
         return
@@ -228,7 +228,7 @@ async def _lease(api: Api, lease: LeaseRef) -> AsyncIterator[Finding]:
         found = await _get(wire.Lease, api.request("get", LEASES, lease.namespace, lease.name))
     except ApiError as error:
         what = f"the lease {lease.namespace}/{lease.name}"
-        if error.code == 404:
+        if error.not_found:
             yield Finding(Mark.GOOD, f"{what} is free: nobody has taken it yet")
         else:
             yield Finding(Mark.BAD, f"{what} cannot be read: {error}", "check --lease-namespace and --lease-name")

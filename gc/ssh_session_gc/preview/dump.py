@@ -16,10 +16,11 @@ import msgspec
 import yaml
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.owners import Owners, unplaced
 from ssh_session_gc.core.plan import Snapshot
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration, format_instant
+from ssh_session_gc.daemon import fresh
 from ssh_session_gc.daemon.settings import Settings, is_dns_name
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.wire import Malformed, Pod, Workload
@@ -115,15 +116,23 @@ def _owners(dump: Dump, source: str, settings: Settings, sessions: list[Session]
     if replicas and not chosen:
         # A file without the owner's Pods says nothing of them; that all of them had ended would be another matter.
         return Owners(unknown=f"{source} holds no Pod in namespace {namespace} that matches {selector}")
-    # A session's creator may be a Pod that the selector does not match; the daemon looks it up by name.
-    stamps = {session.stamp_uid for session in sessions}
-    creators = [f for f in dump.pods if f.namespace == namespace and f.content["metadata"].get("uid") in stamps]
-    both = {found.name: found for found in (*chosen, *creators)}
     try:
-        pods = [facts.owner_pod(_convert(found, Pod), settings.owner_container) for found in both.values()]
+        pods = [facts.owner_pod(_convert(found, Pod), settings.owner_container) for found in chosen]
+        known = Owners().listed(pods, at)
+        # A session's creator may be a Pod that the selector does not match; the daemon looks for it as well.
+        stamps = {session.stamp_uid for session in sessions}
+        names = {found.name for found in chosen}
+        unseen = unplaced(sessions, known, settings.policy.clock_tolerance)
+        for found in dump.pods:
+            if found.namespace != namespace or found.name in names:
+                continue
+            if found.content["metadata"].get("uid") in stamps or unseen:
+                pod = _convert(found, Pod)
+                if pod.metadata.uid in stamps or fresh.runs_owner(pod, known, settings):
+                    known = known.saw(facts.owner_pod(pod, settings.owner_container), at)
     except Malformed as error:
         return Owners(unknown=f"an owner Pod cannot be read: {error}")
-    return Owners().listed(pods, at)
+    return known
 
 
 def _replicas(workload: Found) -> int:
@@ -136,7 +145,7 @@ def _replicas(workload: Found) -> int:
 
 def _dated(source: str, sessions: list[Session], owners: Owners, now: float, at: float | None) -> Iterator[str]:
     """What is to be said of the time. Raises CannotRead where it is before everything."""
-    born = [s.created for s in sessions] + [o.born for o in owners.owners]
+    born = [s.created for s in sessions] + [o.started for o in owners.owners if o.started is not None]
     times = [*born, *(t for s in sessions for t in (s.started, s.finished) if t is not None)]
     # The end of an owner that only its absence tells of is the moment of judgement itself.
     times += [o.finished for o in owners.owners if o.finished is not None and o.ending]

@@ -84,7 +84,7 @@ async def _why_none(api: Api, settings: Settings) -> str:
         await api.request("get", NAMESPACES, "", settings.session_namespace)
     except ApiError as error:
         # Without the permission to ask, a missing namespace looks like an empty one; so be it.
-        if error.code == 404:
+        if error.not_found:
             return f"there is no namespace {settings.session_namespace} (--session-namespace)"
     return no_sessions(settings, "no Pod")
 
@@ -132,7 +132,7 @@ async def find_one(api: Api, settings: Settings, name: str) -> Snapshot:
     try:
         await api.request("get", PODS, namespace, name)
     except ApiError as error:
-        if error.code == 404:
+        if error.not_found:
             raise CannotRead(
                 f"there is no Pod {name} in namespace {namespace}; `ssh-session-gc plan` lists the sessions"
             ) from None

@@ -74,7 +74,7 @@ class PodStatus:
         if pod["metadata"]["uid"] != self.uid:
             raise ApiError(409, "Conflict", "another Pod has the name now")
         address = {"podIP": self.ip, "podIPs": [{"ip": self.ip}]} if self.ip else {}
-        pod["status"] = {
+        status = {
             "observedGeneration": pod["metadata"].get("generation", 1),
             "phase": self.phase,
             "conditions": self._conditions(pod),
@@ -88,6 +88,11 @@ class PodStatus:
             ],
             "qosClass": pod["status"].get("qosClass", "BestEffort"),
         }
+        if status != pod["status"]:
+            pod["status"] = status
+            # Of all managed fields the ones that tell by the API server's clock when the kubelet last wrote.
+            wrote = {"manager": "kubelet", "operation": "Update", "apiVersion": "v1", "subresource": "status"}
+            pod["metadata"]["managedFields"] = [wrote | {"time": timestamp(self._store.now())}]
 
     def _container(self, spec: Object) -> Object:
         status = self.containers[spec["name"]]

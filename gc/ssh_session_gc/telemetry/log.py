@@ -29,11 +29,14 @@ def configure(fmt: LogFormat, level: LogLevel) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render: list[structlog.typing.Processor] = (
-        [_safe, structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)]
+    plain = structlog.dev.plain_traceback  # others show the variables of every frame, and tokens among them
+    render: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        _safe,
+        structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain)
         if console
-        else [structlog.processors.format_exc_info, _safe, structlog.processors.JSONRenderer(ensure_ascii=False)]
-    )
+        else structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -58,7 +61,12 @@ def _safe(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[
     """What a reader looks for comes first, and every text is bounded; a traceback of ours keeps its lines."""
     head = [name for name in ("timestamp", "level", "event") if name in line]
     order = [*head, *(name for name in line if name not in head)]
-    return {
-        name: printable(value, LONGEST_VALUE) if isinstance(value, str) and name != "exception" else value
-        for name, value in ((name, line[name]) for name in order)
-    }
+    return {name: _bounded(name, line[name]) for name in order}
+
+
+def _bounded(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if name == "exception":
+        return "\n".join(printable(each, LONGEST_VALUE) for each in value.splitlines())
+    return printable(value, LONGEST_VALUE)

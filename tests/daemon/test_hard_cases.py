@@ -1,0 +1,354 @@
+"""What went wrong once, or nearly: each of these lost a live session, or left an orphan for ever."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssh_session_gc.core.model import Reason
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.kube.client import ApiError
+from ssh_session_gc.sandbox import Fault, Session, World
+from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
+from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, restricted_scene, scene
+from tests.harness import running
+from tests.support import advance, eventually
+
+
+def label(s: Scene, session: Session, value: str | None) -> None:
+    """Sets the label that makes a Pod a session, or takes it away."""
+
+    def change(pod: dict[str, Any]) -> None:
+        pod["metadata"]["labels"].pop("containerssh.io/session", None)
+        if value is not None:
+            pod["metadata"]["labels"]["containerssh.io/session"] = value
+
+    s.world.store.update(PODS, SESSIONS, session.name, change)
+
+
+def quarantine(s: Scene) -> None:
+    """Takes the owner Pod out of its workload's selector, as one does to look at it in peace. It runs on."""
+    pod = s.world.containerssh.replicas[0].process.pod
+    s.world.store.update(PODS, OWNERS, pod, lambda p: p["metadata"].update(labels={"quarantined": "true"}))
+
+
+# Live sessions
+
+
+async def test_what_is_no_session_any_more_is_left_alone(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        await advance(3580)
+        s.world.faults.stall_watches(resource="pods", namespace=SESSIONS)
+        label(s, alice, None)
+        await advance(60)
+        await eventually(lambda: s.gc.logged("session_changed"))
+        await eventually(lambda: s.gc.session("alice") is None)
+        assert s.gc.collected() == {}
+
+
+@pytest.mark.parametrize("stamp", [True, False])
+async def test_an_owner_on_a_node_whose_clock_is_ahead(tmp_path: Path, stamp: bool) -> None:
+    async with scene(tmp_path, world=World(stamp=stamp, skews={"node1": 10.0})) as s:
+        await s.open("alice")
+        await advance(120)
+        assert s.gc.collected() == {}
+        # A collector that starts now has not seen it begin.
+        s.gc.stop.set()
+        await eventually(s.gc.task.done)
+        (tmp_path / "2").mkdir()
+        async with running(s.world.url, tmp_path / "2") as later:
+            await later.synced()
+            await advance(120)
+            assert later.collected() == {}
+
+
+async def test_a_session_on_a_node_whose_clock_is_far_ahead(tmp_path: Path) -> None:
+    async with scene(tmp_path, world=World(stamp=True, skews={"node1": 130.0})) as s:
+        await advance(200)
+        await s.open("alice")
+        await advance(200)
+        assert s.gc.collected() == {}
+        assert s.world.lost_live() == []
+
+
+@pytest.mark.parametrize("code", [200, 503])
+async def test_one_wrong_date_ages_nobody(tmp_path: Path, code: int) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        s.world.faults.clock_offset = 7200.0
+        if code != 200:
+            s.world.faults.add(Fault("status", verb="watch", code=code, times=1))
+        asked = len(s.world.server.requests)
+        s.world.faults.end_watches(resource="deployments")
+        while len(s.world.server.requests) == asked:
+            await advance(0.2)
+        s.world.faults.clock_offset = 0.0
+        await advance(30)
+        assert s.gc.collected() == {}
+        assert s.gc.api.now() <= s.world.store.now()
+
+
+async def test_a_quarantined_owner_and_a_collector_that_starts_later(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        quarantine(s)
+        await advance(100)
+        assert s.gc.collected() == {}
+        s.gc.stop.set()
+        await eventually(s.gc.task.done)
+        (tmp_path / "2").mkdir()
+        async with running(s.world.url, tmp_path / "2") as later:
+            await later.synced()
+            await advance(300)
+            assert later.collected() == {}
+            s.world.store.delete(PODS, OWNERS, s.world.containerssh.replicas[0].process.pod, grace=0)
+            await advance(200)
+            await eventually(lambda: later.collected() == {"alice": "Ownerless"})
+
+
+async def test_a_stamp_without_a_name_is_looked_for_by_uid(tmp_path: Path) -> None:
+    async with scene(tmp_path, stamp=True) as s:
+        spec = {"containers": [{"name": "other", "image": "x"}]}
+        stranger = s.world.store.create(PODS, OWNERS, {"metadata": {"name": "stranger"}, "spec": spec})
+        await advance(5)
+        [alice] = await s.open("alice")
+        s.annotate(alice, owner_pod_uid=stranger["metadata"]["uid"], owner_pod_name="")
+        await advance(300)
+        assert s.gc.collected() == {}
+        s.world.store.delete(PODS, OWNERS, "stranger", grace=0)
+        await advance(200)
+        await s.collected(alice="Ownerless")
+
+
+async def test_a_proxy_that_says_404_has_not_looked(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        quarantine(s)
+        await advance(30)
+        s.world.faults.add(Fault("status", verb="get", resource="pods", namespace=OWNERS, code=404, times=1))
+        await advance(200)
+        assert s.gc.logged("owners_unreadable")
+        assert s.gc.collected() == {}
+
+
+async def test_a_stamp_that_changed_since_the_owners_were_read(tmp_path: Path) -> None:
+    async with scene(tmp_path, stamp=True, max_deletes_per_minute=1) as s:
+        spec = {"containers": [{"name": "other", "image": "x"}]}
+        stranger = s.world.store.create(PODS, OWNERS, {"metadata": {"name": "stranger"}, "spec": spec})
+        [alice, bob] = await s.open("alice", "bob")
+        s.world.crash()
+        while not s.gc.collected():
+            await advance(1)
+        # The owners have been read for both; the other one waits for its minute.
+        left = bob if "alice" in s.gc.collected() else alice
+        s.annotate(left, owner_pod_uid=stranger["metadata"]["uid"], owner_pod_name="stranger")
+        await advance(200)
+        assert len(s.gc.collected()) == 1
+
+
+async def test_an_owner_pod_that_cannot_be_read_makes_nobody_ownerless(tmp_path: Path) -> None:
+    async with scene(tmp_path, replicas=2) as s:
+        await s.open("alice")
+        replicas = [r.process for r in s.world.containerssh.replicas]
+
+        def spoil(phase: Any) -> None:
+            s.world.store.update(PODS, OWNERS, replicas[0].pod, lambda p: p["status"].update(phase=phase))
+
+        spoil(7)
+        await advance(20)
+        assert "an owner Pod cannot be read" in s.gc.daemon.view.owners.unknown
+        s.world.crash(replicas[1])
+        await advance(100)
+        assert s.gc.collected() == {}
+        spoil("Running")
+        await advance(100)
+        # And it is over as soon as it can be read again.
+        assert s.gc.daemon.view.owners.unknown == ""
+
+
+async def test_an_owner_pod_that_cannot_be_read_afresh(tmp_path: Path) -> None:
+    async with scene(tmp_path, replicas=2) as s:
+        await s.open("alice")
+        s.world.faults.stall_watches(resource="pods", namespace=OWNERS)
+        pod = s.world.containerssh.replicas[1].process.pod
+        crashed = s.world.containerssh.replicas[0].process
+        s.world.store.update(PODS, OWNERS, pod, lambda p: p["status"].update(phase=7))
+        s.world.crash(crashed)
+        await advance(80)
+        assert s.gc.collected() == {}
+
+
+async def test_a_gap_of_the_watch_is_remembered(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        # Refused from the list on: the stream is never in step, and an owner comes and goes unseen.
+        fault = s.world.faults.add(Fault("status", verb="watch", resource="pods", namespace=OWNERS, code=500))
+        s.world.faults.end_watches(resource="pods", namespace=OWNERS)
+        await advance(60)
+        s.world.scale(2)
+        await advance(10)
+        await s.open("alice", replica=-1)
+        s.world.scale(0)
+        await advance(40)
+        s.world.compact()
+        s.world.faults.lift(fault)
+        await advance(40)
+        await eventually(lambda: s.gc.verdict("alice").ownership)
+        gap = s.gc.daemon.view.owner_pods.known.gap
+        assert gap is not None
+        assert gap.end - gap.start > 60
+        owned = s.gc.verdict("alice").ownership
+        assert owned is not None
+        assert owned.since is None or owned.since >= gap.end - 1
+
+
+# Orphans
+
+
+async def test_over_age_ends_what_cannot_be_told_ownerless(tmp_path: Path) -> None:
+    async with restricted_scene(tmp_path, f"get deployments {OWNERS}") as s:
+        await s.gc.synced()
+        await s.open("alice")
+        s.world.crash()
+        await advance(3500)
+        assert s.gc.collected() == {}
+        await advance(200)
+        await s.collected(alice="OverAge")
+
+
+async def test_a_proxy_that_says_404_to_a_deletion(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        s.world.crash()
+        s.world.faults.add(Fault("status", verb="delete", code=404, times=1))
+        await advance(200)
+        assert s.gc.logged("deletion_failed")
+        await s.collected(alice="Ownerless")
+
+
+async def test_a_session_that_leaves_and_comes_back_while_it_waits(tmp_path: Path) -> None:
+    async with scene(tmp_path, stamp=True, replicas=2) as s:
+        [bob] = await s.open("bob", replica=0)
+        [alice] = await s.open("alice", replica=1)
+        s.world.faults.add(Fault("slow", verb="get", resource="deployments", seconds=5))
+        first, second = (r.process for r in s.world.containerssh.replicas)
+        s.world.crash(first)
+        await advance(3)
+        s.world.crash(second)
+        collector = s.gc.daemon.collector
+        while alice.uid not in collector._busy:
+            await advance(0.1)
+        assert bob.uid in collector._busy  # his owners are being read, she waits for the next time
+        label(s, alice, "no")
+        while not s.gc.collected():
+            await advance(0.1)
+        await advance(1)
+        label(s, alice, "true")
+        s.world.faults.clear()
+        await advance(600)
+        await s.collected(alice="Ownerless", bob="Ownerless")
+
+
+async def test_the_clock_is_put_right_after_a_failure(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        s.world.crash()
+        await advance(50)
+        fault = s.world.faults.add(Fault("status", verb="delete", code=500))
+        s.world.clock_offset = 10 * 86400.0
+        for _ in range(4):
+            s.world.faults.end_watches()
+            await advance(10)
+        await eventually(lambda: s.gc.logged("deletion_failed"))
+        s.world.clock_offset = 0.0
+        s.world.faults.lift(fault)
+        s.world.faults.end_watches()
+        await advance(200)
+        await s.collected(alice="Ownerless")
+
+
+async def test_a_retry_after_of_a_day_is_not_obeyed(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        fault = s.world.faults.add(Fault("status", verb="delete", code=503, retry_after=86400))
+        await advance(3660)
+        s.world.faults.lift(fault)
+        await advance(600)
+        await s.collected(alice="OverAge")
+
+
+async def test_pods_that_a_policy_protects_hold_up_nobody_else(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        protected = {session.name for session in await s.open(*(f"user{n}" for n in range(40)))}
+        deleter = s.gc.daemon.collector.deleter
+        send = deleter._send
+
+        async def refusing(name: str, body: dict[str, object]) -> None:
+            if name in protected:
+                raise ApiError(403, "Forbidden", 'admission webhook "keep" denied the request')
+            await send(name, body)
+
+        deleter._send = refusing  # type: ignore[method-assign]
+        await advance(3600)
+        assert len(s.gc.logged("deletion_forbidden")) == 40
+        s.world.open("orphan")
+        await advance(5)
+        s.world.crash()
+        await advance(75)
+        await eventually(lambda: "orphan" in s.gc.collected())
+        assert len(s.gc.logged("deletion_forbidden")) == 40
+
+
+async def test_what_was_looked_up_is_not_looked_up_again(tmp_path: Path) -> None:
+    async with scene(tmp_path, replicas=2) as s:
+        await s.open("alice", replica=0)
+        pod = s.world.containerssh.replicas[0].process.pod
+        fault = s.world.faults.add(Fault("status", verb="watch", resource="pods", namespace=OWNERS, code=500))
+        s.world.faults.end_watches(resource="pods", namespace=OWNERS)
+        await advance(2)
+        s.world.store.delete(PODS, OWNERS, pod, grace=0)
+        s.world.compact()
+        s.world.faults.lift(fault)
+        await advance(40)
+        await eventually(lambda: any(not o.confirmed for o in s.gc.daemon.view.owners.owners))
+        for replica in list(s.world.containerssh.replicas):
+            s.world.crash(replica.process)
+        await advance(100)
+        await s.collected(alice="Ownerless")
+        await eventually(lambda: all(o.confirmed for o in s.gc.daemon.view.owners.owners))
+
+
+async def test_stopping_while_the_server_does_not_answer(tmp_path: Path) -> None:
+    async with World() as world:
+        world.faults.add(Fault("stall", verb="get", resource="namespaces"))
+        async with running(world.url, tmp_path) as gc:
+            await eventually(lambda: world.server.requests)
+            gc.stop.set()
+            async with asyncio.timeout(5):
+                await asyncio.wait({gc.task})
+
+
+async def test_two_answers_to_who_owns_it_and_the_later_counts(tmp_path: Path) -> None:
+    """The selector as the daemon has it is old: the fresh read goes by the new one."""
+    async with scene(tmp_path, policy=Policy(owner_grace=30.0)) as s:
+        s.world.scale(0)
+        await advance(20)
+        for resource in ("deployments", "pods"):
+            s.world.faults.stall_watches(resource=resource, namespace=OWNERS)
+        s.world.delete_deployment()
+        await advance(5)
+        world = s.world
+        world.deploy(1)
+
+        def reselect(deployment: dict[str, Any]) -> None:
+            deployment["spec"]["selector"].update(matchLabels={"app": "new"})
+            deployment["spec"]["template"]["metadata"].update(labels={"app": "new"})
+
+        world.store.update(DEPLOYMENTS, OWNERS, "containerssh", reselect)
+        await advance(5)
+        await s.open("alice")
+        await advance(40)
+        assert s.gc.verdict("alice").reason is Reason.OWNERLESS
+        await eventually(lambda: s.gc.logged("session_kept"))
+        assert s.gc.collected() == {}
