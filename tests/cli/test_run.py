@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from ssh_session_gc.sandbox import Fault, Identity, Rule, World
+from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.support import eventually
 
 SCRIPTS = Path(sys.executable).parent
@@ -178,3 +179,52 @@ async def test_inside_a_pod(tmp_path: Path) -> None:
         status, line = await gc.ends()
     assert status == 1
     assert "Service token file does not exist" in line or "https://127.0.0.1:1 is unreachable" in line
+
+
+async def test_a_token_with_a_line_end_is_sent_without_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t\n")
+    async with World(tokens={"t": Identity("gc")}) as world:
+        kubeconfig = world.kubeconfig(tmp_path / "kubeconfig")
+        content = json.loads(kubeconfig.read_text())
+        content["users"][0]["user"] = {"tokenFile": str(tmp_path / "token")}
+        kubeconfig.write_text(json.dumps(content))
+        async with process(tmp_path, "--kubeconfig", str(kubeconfig)) as gc:
+            await eventually(lambda: "owner_not_found" in gc.events())
+            gc.send(signal.SIGTERM)
+            status, _ = await gc.ends()
+        assert status == 0
+
+
+async def test_a_token_that_cannot_be_sent_is_not_shown(tmp_path: Path) -> None:
+    async with World(tokens={"t": Identity("gc")}) as world:
+        kubeconfig = world.kubeconfig(tmp_path / "kubeconfig", token="very\r\nsecret: x")
+        async with process(tmp_path, "--kubeconfig", str(kubeconfig), "--log-format", "console") as gc:
+            status, line = await gc.ends()
+        assert status == 1
+        assert "hold characters that cannot be sent" in line
+        assert "secret" not in (tmp_path / "stderr").read_text()
+
+
+async def test_a_server_that_does_not_tell_the_time(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url)
+        async with process(tmp_path, "--kubeconfig", str(kubeconfig)) as gc:
+            status, line = await gc.ends()
+        assert status == 1
+        assert "sends no Date, which ages go by" in line
+        ran = await asyncio.create_subprocess_exec(
+            *(str(SCRIPTS / "ssh-session-gc"), "plan", "--kubeconfig", str(kubeconfig)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await ran.communicate()
+        assert (ran.returncode, out) == (1, b"")
+        assert err.count(b"\n") == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ssh_session_gc.core.model import Reason
+from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.client import ApiError
 from ssh_session_gc.sandbox import Fault, Session, World
@@ -201,6 +201,18 @@ async def test_a_gap_of_the_watch_is_remembered(tmp_path: Path) -> None:
         owned = s.gc.verdict("alice").ownership
         assert owned is not None
         assert owned.since is None or owned.since >= gap.end - 1
+
+
+async def test_nobody_dies_as_ownerless_without_a_fresh_read(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        s.world.faults.add(Fault("stall", verb="get", resource="deployments"))
+        s.world.crash()
+        await advance(62)
+        assert s.gc.verdict("alice")[:2] == (Action.COLLECT, Reason.OWNERLESS)
+        # It may have been due for another reason when its turn was asked for.
+        assert await s.gc.daemon.collector._collect(alice.uid, None) == 0.0
+        assert s.deletions() == 0
 
 
 # Orphans

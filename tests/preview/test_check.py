@@ -301,3 +301,12 @@ async def test_what_a_selector_could_not_be_tried_on_is_left_open(tmp_path: Path
         world.store.create(PODS, "ssh-sessions", {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "c"}]}})
         ((what, _),) = await bad(world, tmp_path)
         assert "matches none of 1 Pod" in what
+
+
+async def test_a_node_whose_clock_is_ahead(tmp_path: Path) -> None:
+    async with cluster(skews={"node1": 10.0}) as world:
+        await lively(world)
+        ((what, todo),) = await bad(world, tmp_path)
+        assert what.startswith("the clock of the node of Pod containerssh-")
+        assert what.endswith(" ahead")
+        assert "NTP" in todo

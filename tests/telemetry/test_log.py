@@ -73,3 +73,21 @@ def test_a_bug_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -
         structlog.get_logger().critical("crashed", exc_info=True)
     line = json.loads(capsys.readouterr().err)
     assert "RuntimeError: ours" in line["exception"]
+
+
+def test_a_traceback_on_a_terminal_shows_no_variables_and_no_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("console", "info")
+
+    def send(token: str) -> None:
+        headers = {"authorization": f"Bearer {token}"}
+        raise ValueError(f"{EVIL} in {len(headers)} headers")
+
+    try:
+        send("-".join(("very", "secret")))  # the traceback quotes this line
+    except ValueError:
+        structlog.get_logger().critical("crashed", exc_info=True)
+    err = capsys.readouterr().err
+    assert "in send" in err
+    assert "very-secret" not in err
+    assert "\x1b[2J" not in err
+    assert "\u202e" not in err

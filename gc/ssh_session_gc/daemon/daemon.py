@@ -16,7 +16,7 @@ from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.daemon.streams import streams
 from ssh_session_gc.daemon.view import View
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.kube.resources import NAMESPACES
 from ssh_session_gc.kube.retries import retried
@@ -81,11 +81,11 @@ class Daemon:
         settings, policy = self._settings, self._settings.policy
         try:
             await retried(self._api.version)
-            self._started = self._api.now()
         except (Unreachable, ApiError) as error:
             raise StartError(f"{error}; check the address and the credentials (--kubeconfig, --context)") from None
-        except ValueError:
-            raise StartError(f"{self._api.host} sends no Date, which ages go by: is a proxy in between?") from None
+        if not self._api.tells_time:
+            raise StartError(f"{self._api.host} {NO_DATE}")
+        self._started = self._api.now()
         log.info(
             "started",
             version=__version__,

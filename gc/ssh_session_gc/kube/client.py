@@ -29,6 +29,8 @@ from ssh_session_gc.kube.resources import Kind
 
 REQUEST_TIMEOUT = 30.0
 """Seconds for a whole request that is no watch, connecting included. kube-apiserver itself gives up after 60."""
+NO_DATE = "sends no Date, which ages go by: is a proxy in between?"
+"""What to say of a server that does not tell the time."""
 CONNECT_TIMEOUT = 10.0
 """Seconds to a connection, TLS included."""
 
@@ -110,6 +112,11 @@ class Api:
     def host(self) -> str:
         """The API server's address, for people."""
         return str(self._client.configuration.host)
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether any answer so far had a date."""
+        return self._clock.known
 
     def now(self) -> float:
         """The API server's time in epoch seconds. Raises ValueError before its first answer that tells the time."""

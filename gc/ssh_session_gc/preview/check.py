@@ -47,6 +47,11 @@ async def check(api: Api, settings: Settings, lease: LeaseRef | None) -> AsyncIt
         version = await _get(wire.VersionInfo, api.version())
         yield Finding(Mark.GOOD, f"the API server {api.host} answers: {printable(version.git_version, 64)}")
         yield await _credentials(api)
+        if not api.tells_time:
+            yield Finding(
+                Mark.BAD, f"the API server {api.host} sends no Date", "ages go by it: is a proxy in between?"
+            )
+            return
     except (ApiError, Unreachable, Malformed) as error:
         yield Finding(Mark.BAD, str(error), "check the address and the credentials (--kubeconfig, --context)")
         return
@@ -198,6 +203,10 @@ def _containers(
     yield Finding(
         Mark.GOOD, f"{what}: {running} of {counted(len(read), 'Pod')} running ContainerSSH, in container {containers}"
     )
+    if ahead := [pod for pod in read if pod.ahead > settings.policy.clock_tolerance]:
+        by = format_duration(ahead[0].ahead)
+        todo = "set the node's clock (NTP): until then its sessions and owners are hard to tell apart"
+        yield Finding(Mark.BAD, f"the clock of the node of Pod {ahead[0].name} is about {by} ahead", todo)
     if cut_off := [pod.name for pod in read if pod.cut_off]:
         todo = "its sessions are kept while nobody knows; look after the node"
         yield Finding(Mark.BAD, f"the node of Pod {cut_off[0]} does not report", todo)

@@ -14,7 +14,7 @@ from ssh_session_gc.core.plan import Snapshot
 from ssh_session_gc.daemon import fresh
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import NAMESPACES, PODS
 from ssh_session_gc.kube.retries import retried
@@ -71,6 +71,8 @@ async def _sessions(
 
     try:
         await api.version()  # a server that is not there is not asked again and again
+        if not api.tells_time:
+            raise CannotRead(f"{api.host} {NO_DATE}")
         await retried(list_all, api, PODS, namespace, query, _pods, take, progress)
         if not sessions and not remarks and not name:
             remarks.append(await _why_none(api, settings))

@@ -13,7 +13,7 @@ from ssh_session_gc.core.plan import Plan, Snapshot, Wanted, make
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.daemon.streams import streams
 from ssh_session_gc.daemon.view import UNREAD, View
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.preview.snapshot import CannotRead, hint
 from ssh_session_gc.telemetry.metrics import Metrics
 
@@ -28,6 +28,8 @@ async def watching(api: Api, settings: Settings, metrics: Metrics) -> AsyncItera
         await api.version()
     except (ApiError, Unreachable) as error:
         raise CannotRead(f"{error}; {hint(error, settings.session_namespace)}") from None
+    if not api.tells_time:
+        raise CannotRead(f"{api.host} {NO_DATE}")
     watch = Watch(api, settings, View(settings, metrics, api.now))
     try:
         await watch.ready()
