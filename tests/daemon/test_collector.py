@@ -140,6 +140,25 @@ async def test_what_changed_since_it_was_judged_is_judged_again(tmp_path: Path) 
         assert s.gc.value("deletions_total", reason="OverAge", outcome="changed") == 1
 
 
+async def test_each_deletion_names_the_uid_and_the_version_that_were_judged(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        session = s.gc.session("alice")
+        assert session is not None
+        deleter = s.gc.daemon.collector.deleter
+        send, bodies = deleter._send, list[dict[str, object]]()
+
+        async def noted(name: str, body: dict[str, object]) -> None:
+            bodies.append(body)
+            await send(name, body)
+
+        deleter._send = noted  # type: ignore[method-assign]
+        await advance(3600)
+        await s.collected(alice="OverAge")
+        assert bodies[0]["preconditions"] == {"uid": alice.uid, "resourceVersion": session.resource_version}
+        assert bodies[0]["gracePeriodSeconds"] == 30
+
+
 async def test_a_name_that_was_used_again_is_another_session(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         [alice] = await s.open("alice")
