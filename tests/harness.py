@@ -100,4 +100,4 @@ async def running(
                 yield run
             finally:
                 stop.set()
-                await task
+                await run.task

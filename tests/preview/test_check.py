@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.daemon.settings import OwnerRef, Settings
-from ssh_session_gc.preview.check import LeaseRef, check
+from ssh_session_gc.daemon.settings import LeaseRef, OwnerRef, Settings
+from ssh_session_gc.preview.check import check
 from ssh_session_gc.preview.permissions import Finding, Mark, needs
 from ssh_session_gc.sandbox import Fault, Identity, Program, Rule, World
 from ssh_session_gc.sandbox.objects import CRONJOBS, LEASES
@@ -22,7 +22,7 @@ MAY_LEASE = Rule(("get", "create", "update"), ("leases",), ("coordination.k8s.io
 
 async def findings(world: World, tmp_path: Path, *, lease: LeaseRef | None = None, **settings: Any) -> list[Finding]:
     async with reach(world, tmp_path) as api:
-        return [finding async for finding in check(api, Settings(**settings), lease)]
+        return [finding async for finding in check(api, Settings(lease=lease, **settings))]
 
 
 async def bad(world: World, tmp_path: Path, **more: Any) -> list[tuple[str, str]]:

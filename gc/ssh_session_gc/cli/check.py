@@ -1,7 +1,6 @@
 """The command ``check``: the preflight, a line for each question."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,13 +9,10 @@ from rich.text import Text
 from ssh_session_gc.cli.cluster import cluster
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.daemon.settings import Settings
-from ssh_session_gc.preview.check import LeaseRef
 from ssh_session_gc.preview.check import check as ask_all
 from ssh_session_gc.preview.permissions import Mark
 from ssh_session_gc.telemetry.metrics import Metrics
 
-OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Where a Pod finds its namespace (Kubernetes documentation, "Accessing the Kubernetes API from a Pod")."""
 _STYLES = {Mark.GOOD: "green", Mark.BAD: "bold red", Mark.OPEN: "dim"}
 
 
@@ -25,7 +21,7 @@ async def check(given: dict[str, Any], settings: Settings) -> int:
     console = Console(highlight=False, soft_wrap=True)
     marks: Counter[Mark] = Counter()
     async with cluster(given, Metrics(dry_run=True)) as api:
-        async for mark, what, todo in ask_all(api, settings, _lease(given, settings)):
+        async for mark, what, todo in ask_all(api, settings):
             marks[mark] += 1
             console.print(Text.assemble((mark, _STYLES[mark]), " ", printable(what, 500)))
             if todo:
@@ -33,12 +29,3 @@ async def check(given: dict[str, Any], settings: Settings) -> int:
     bad = marks[Mark.BAD]
     console.print(f"\n{marks.total()} checks, {bad} to mend" if bad else f"\n{marks.total()} checks, nothing to mend")
     return 1 if bad else 0
-
-
-def _lease(given: dict[str, Any], settings: Settings) -> LeaseRef | None:
-    if not given["leader_elect"]:
-        return None
-    namespace = given["lease_namespace"]
-    if not namespace:
-        namespace = OWN_NAMESPACE.read_text().strip() if OWN_NAMESPACE.exists() else settings.session_namespace
-    return LeaseRef(namespace, given["lease_name"])

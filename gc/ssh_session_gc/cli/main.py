@@ -38,6 +38,7 @@ def cli() -> None:
 )
 @options.common(log_level="info")
 @options.run_only
+@options.lease
 @click.pass_context
 def run(call: click.Context, /, **given: Any) -> None:
     """Watch the cluster and delete what is due, until stopped."""

@@ -6,6 +6,7 @@ Every option ``--some-name`` has an environment variable ``SSH_SESSION_GC_SOME_N
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -13,9 +14,12 @@ import click
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.times import format_duration, parse_duration
-from ssh_session_gc.daemon.settings import DryRun, OwnerRef, Settings, is_dns_name
+from ssh_session_gc.daemon.settings import DryRun, LeaseRef, OwnerRef, Settings, is_dns_name
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a Pod finds its namespace (Kubernetes documentation, "Accessing the Kubernetes API from a Pod")."""
 
 _POLICY = Policy()
 _SETTINGS = Settings()
@@ -328,7 +332,7 @@ plan_only = _all(
 lease = _all(
     option(
         "--leader-elect",
-        "Also look at the lease that replicas of the daemon compete for.",
+        "Of several replicas, only the one that holds the lease deletes; the others stand by.",
         is_flag=True,
         group=Group.LEASE,
     ),
@@ -386,4 +390,14 @@ def settings(given: dict[str, Any], context: click.Context) -> Settings:
         dry_run=DryRun(given.get("dry_run", DryRun.NONE)),
         concurrency=given.get("concurrency", 1),
         max_deletes_per_minute=given.get("max_deletes_per_minute", 0),
+        lease=_lease(given),
     )
+
+
+def _lease(given: dict[str, Any]) -> LeaseRef | None:
+    if not given.get("leader_elect"):
+        return None
+    namespace = given["lease_namespace"]
+    if not namespace:
+        namespace = OWN_NAMESPACE.read_text().strip() if OWN_NAMESPACE.exists() else given["session_namespace"]
+    return LeaseRef(namespace, given["lease_name"])

@@ -84,6 +84,11 @@ def format_instant(at: float) -> str:
     return _datetime(at).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
+def format_micro(at: float) -> str:
+    """RFC 3339 in UTC with microseconds: metav1.MicroTime."""
+    return _datetime(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
 def format_clock(at: float, now: float) -> str:
     """The time of day in UTC where that says it all (same day as ``now``), otherwise the whole instant."""
     text = format_instant(at)

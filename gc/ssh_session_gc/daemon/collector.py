@@ -20,7 +20,8 @@ from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Survey, Verdict, judge, survey
 from ssh_session_gc.core.times import format_instant
-from ssh_session_gc.daemon.deletion import Deleter, Result
+from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
+from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.fresh import read_owners
 from ssh_session_gc.daemon.settings import DryRun, Settings
@@ -57,11 +58,13 @@ class Checked(NamedTuple):
 class Collector:
     """Judges the sessions of a view and deletes those that are due."""
 
-    def __init__(self, view: View, api: Api, settings: Settings, metrics: Metrics, recorder: Recorder) -> None:
-        self._view, self._api, self._settings = view, api, settings
+    def __init__(
+        self, view: View, api: Api, settings: Settings, metrics: Metrics, recorder: Recorder, elector: Elector
+    ) -> None:
+        self._view, self._api, self._settings, self._elector = view, api, settings, elector
         self._metrics, self._recorder = metrics, recorder
         self._policy = settings.policy
-        self.deleter = Deleter(api, settings)
+        self.deleter = Deleter(api, settings, elector)
         self._limiter = Limiter(settings.max_deletes_per_minute)
         self.verdicts: dict[str, Verdict] = {}
         """The last verdict on each session, by uid."""
@@ -118,6 +121,10 @@ class Collector:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def leading_changed(self) -> None:
+        """To be called when it has become our turn to delete, or somebody else's."""
+        self._wake.set()
+
     def survey(self) -> Survey:
         """How the sessions and owners stand now; nothing before the API server's first answer."""
         try:
@@ -166,6 +173,8 @@ class Collector:
 
     def _hand_out(self) -> None:
         """Gives all sessions whose time has come to the workers; the Ownerless by way of a fresh read."""
+        if not self._elector.leads():
+            return  # a standby judges, so that it can say what is orphaned, and leaves the rest to the leader
         now = self._api.now() if self._timers else 0.0
         while self._timers and self._timers[0][0] <= now:
             look, uid = heapq.heappop(self._timers)
@@ -181,7 +190,8 @@ class Collector:
     async def _until_next(self) -> None:
         while self._timers and self._looks.get(self._timers[0][1]) != self._timers[0][0]:
             heapq.heappop(self._timers)
-        delay = max(0.0, self._timers[0][0] - self._api.now()) if self._timers else None
+        waits = self._timers and self._elector.leads()
+        delay = max(0.0, self._timers[0][0] - self._api.now()) if waits else None
         try:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
@@ -258,7 +268,10 @@ class Collector:
             return 0.0
         if verdict.reason is Reason.OWNERLESS and checked is None:
             return 0.0  # it comes back, by way of a fresh read
-        result = await self.deleter.delete(session, verdict)
+        try:
+            result = await self.deleter.delete(session, verdict)
+        except NotLeading:
+            return 0.0
         self._metrics.deletions.labels(verdict.reason, result.outcome).inc()
         return await self._conclude(session, verdict, owners, result)
 

@@ -12,6 +12,7 @@ import structlog
 from ssh_session_gc import __version__
 from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.daemon.collector import Collector
+from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.daemon.streams import streams
@@ -43,7 +44,8 @@ class Daemon:
         self.view = View(settings, metrics, api.now)
         self.view.hopeless = self._give_up
         self._recorder = Recorder(api, settings.session_namespace)
-        self.collector = Collector(self.view, api, settings, metrics, self._recorder)
+        self.elector = Elector(api, settings.lease, self._leading_changed)
+        self.collector = Collector(self.view, api, settings, metrics, self._recorder, self.elector)
         self.server = Server(metrics.registry, self.healthy, self.ready)
         metrics.watch(self.collector.survey)
 
@@ -125,11 +127,11 @@ class Daemon:
         return done
 
     async def _work(self, stop: asyncio.Event) -> None:
-        self._metrics.leader.set(1)
         async with asyncio.TaskGroup() as group:
             following = [
                 group.create_task(stream) for stream in streams(self._api, self._settings, self.view, self._silence)
             ]
+            following.append(group.create_task(self.elector.run()))
             writing = group.create_task(self._recorder.run())
             collecting = group.create_task(self.collector.run())
             stopping = group.create_task(stop.wait())
@@ -139,12 +141,18 @@ class Daemon:
             for task in (*following, collecting):
                 task.cancel()
             await asyncio.wait({collecting})
+            # Nothing of ours is under way any more: whoever is next may begin.
+            await self.elector.give_back()
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH):
                     await self._recorder.flush()
             writing.cancel()
         if self._hopeless.done():
             raise StartError(self._hopeless.result())
+
+    def _leading_changed(self, leading: bool) -> None:
+        self._metrics.leader.set(leading)
+        self.collector.leading_changed()
 
     def _give_up(self, why: str) -> None:
         if not self._hopeless.done():

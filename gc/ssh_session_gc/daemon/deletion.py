@@ -5,10 +5,12 @@ a deletion that failed (``collector`` does).
 """
 
 import asyncio
+import math
 from typing import NamedTuple, cast
 
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.policy import Verdict
+from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS
@@ -24,18 +26,27 @@ class Result(NamedTuple):
     retry_after: float = 0.0
 
 
+class NotLeading(Exception):
+    """It is somebody else's turn to delete."""
+
+
 class Deleter:
     """Deletes session Pods."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
-        self._api, self._settings = api, settings
+    def __init__(self, api: Api, settings: Settings, elector: Elector) -> None:
+        self._api, self._settings, self._elector = api, settings, elector
         self.in_flight: set[asyncio.Task[None]] = set()
         """The tasks that wait for an answer to a request right now."""
 
     async def delete(self, session: Session, verdict: Verdict) -> Result:
-        """Deletes exactly what was judged: this uid in this resourceVersion, nothing else of that name."""
+        """Deletes exactly what was judged: this uid in this resourceVersion, nothing else of that name.
+
+        Raises NotLeading.
+        """
         settings = self._settings
         if settings.dry_run is DryRun.CLIENT:
+            if not self._elector.leads():
+                raise NotLeading
             return Result(Outcome.DRY_RUN)
         body: dict[str, object] = {
             "apiVersion": "v1",
@@ -58,7 +69,14 @@ class Deleter:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self.in_flight.add(task)
         try:
-            # The answer holds the whole Pod as it was; the watch will bring what matters of it.
-            await self._api.request("delete", PODS, self._settings.session_namespace, name, body=body)
+            if not self._elector.leads():
+                raise NotLeading
+            # No request outlives our time as the leader: somebody else may begin after it.
+            until = self._elector.until
+            async with asyncio.timeout_at(None if math.isinf(until) else until):
+                # The answer holds the whole Pod as it was; the watch will bring what matters of it.
+                await self._api.request("delete", PODS, self._settings.session_namespace, name, body=body)
+        except TimeoutError:
+            raise Unreachable("it was not answered while we were the leader") from None
         finally:
             self.in_flight.discard(task)

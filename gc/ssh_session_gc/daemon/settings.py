@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.resources import DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Kind
@@ -48,6 +49,16 @@ class OwnerRef:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+class LeaseRef(NamedTuple):
+    """The lease that replicas compete for."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
 def is_dns_name(text: str) -> str:
     """The text, if it can name a namespace or an object. Raises ValueError with a sentence for the user."""
     if not _DNS_NAME.match(text):
@@ -73,3 +84,5 @@ class Settings:
     concurrency: int = 32
     max_deletes_per_minute: int = 0
     """0 for no limit."""
+    lease: LeaseRef | None = None
+    """None where there is no election: this is the only replica."""

@@ -279,9 +279,7 @@ class OwnerPods(Feed):
         self._view.settle()
 
     def unreadable(self, why: str) -> None:
-        """Until the next list nobody can tell what that Pod owns."""
-        self._unreadable = why
-        self._view.settle()
+        """The list that follows at once says so."""
 
     def _list_anew(self) -> None:
         if self._unreadable:

@@ -177,7 +177,7 @@ class Api:
         body: Mapping[str, object] | None,
         timeout: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        method = {"list": "GET", "watch": "GET", "create": "POST"}.get(verb, verb.upper())
+        method = {"list": "GET", "watch": "GET", "create": "POST", "update": "PUT"}.get(verb, verb.upper())
         sent, code = self._time(), "error"
         try:
             headers = {"Accept": "application/json", "User-Agent": USER_AGENT}

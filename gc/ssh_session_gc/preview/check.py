@@ -6,13 +6,13 @@ credentials that the daemon would have; changes nothing. Does not know how findi
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_age, format_duration
 from ssh_session_gc.daemon import fresh
-from ssh_session_gc.daemon.settings import OwnerRef, Settings
+from ssh_session_gc.daemon.settings import LeaseRef, OwnerRef, Settings
 from ssh_session_gc.kube import facts, wire
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import list_all
@@ -24,7 +24,7 @@ from ssh_session_gc.kube.resources import (
     SELF_REVIEWS,
 )
 from ssh_session_gc.kube.wire import Decoder, Malformed
-from ssh_session_gc.preview.permissions import Finding, Mark, Need, ask, needs
+from ssh_session_gc.preview.permissions import Finding, Mark, ask, lease_need, needs
 
 T = TypeVar("T")
 
@@ -34,15 +34,8 @@ OLD_CRONJOB = "ssh-session-gc"
 """The CronJob that this program replaces, in the session namespace."""
 
 
-class LeaseRef(NamedTuple):
-    """The lease that replicas of the daemon compete for."""
-
-    namespace: str
-    name: str
-
-
-async def check(api: Api, settings: Settings, lease: LeaseRef | None) -> AsyncIterator[Finding]:
-    """The findings, as they come. ``lease`` is None where there is no leader election."""
+async def check(api: Api, settings: Settings) -> AsyncIterator[Finding]:
+    """The findings, as they come."""
     try:
         version = await _get(wire.VersionInfo, api.version())
         yield Finding(Mark.GOOD, f"the API server {api.host} answers: {printable(version.git_version, 64)}")
@@ -64,8 +57,8 @@ async def check(api: Api, settings: Settings, lease: LeaseRef | None) -> AsyncIt
             what = (question.__doc__ or "").partition(".")[0]
             forbidden = isinstance(error, ApiError) and error.code == 403
             yield Finding(Mark.OPEN if forbidden else Mark.BAD, f"{what}: {error}", "" if forbidden else "try again")
-    if lease is not None:
-        async for finding in _lease(api, lease):
+    if settings.lease is not None:
+        async for finding in _lease(api, settings.lease):
             yield finding
 
 
@@ -231,9 +224,8 @@ async def _cron_job(api: Api, settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _lease(api: Api, lease: LeaseRef) -> AsyncIterator[Finding]:
-    need = Need(LEASES, lease.namespace, ("get", "create", "update"), "no replica can become the leader", lease.name)
     try:
-        yield await ask(api, need)
+        yield await ask(api, lease_need(lease))
         found = await _get(wire.Lease, api.request("get", LEASES, lease.namespace, lease.name))
     except ApiError as error:
         what = f"the lease {lease.namespace}/{lease.name}"

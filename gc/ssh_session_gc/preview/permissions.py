@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from ssh_session_gc.daemon.settings import Settings
+from ssh_session_gc.daemon.settings import LeaseRef, Settings
 from ssh_session_gc.kube.client import Api
-from ssh_session_gc.kube.resources import ACCESS_REVIEWS, EVENTS, NAMESPACES, PODS, Kind
+from ssh_session_gc.kube.resources import ACCESS_REVIEWS, EVENTS, LEASES, NAMESPACES, PODS, Kind
 from ssh_session_gc.kube.wire import AccessReview, Decoder
 
 
@@ -54,6 +54,12 @@ def needs(settings: Settings) -> Iterator[Need]:
         yield Need(settings.owner.resource, owners, watch, without, settings.owner.name)
     if settings.policy.ownerless:
         yield Need(PODS, owners, watch, "nobody is Ownerless")
+
+
+def lease_need(lease: LeaseRef) -> Need:
+    """What leader election uses."""
+    without = "no replica can become the leader"
+    return Need(LEASES, lease.namespace, ("get", "create", "update"), without, lease.name)
 
 
 async def ask(api: Api, need: Need) -> Finding:

@@ -1,0 +1,75 @@
+"""Who may delete, where several replicas run: the rules of a lease.
+
+Knows when a lease may be taken and what is written then, with client-go's semantics (``tools/leaderelection``): the
+times in a lease are for people; whether it has run out is told by for how long it has not been seen to change, on the
+monotonic clock of whoever looks. So clocks need not agree, they only have to run at about the same speed.
+"""
+
+from typing import Any, NamedTuple
+
+from ssh_session_gc.core.times import format_micro
+
+DURATION = 15
+"""Seconds for which a lease holds after its last renewal, as far as others can see."""
+RENEW_DEADLINE = 10.0
+"""Seconds after which a holder that could not renew acts no longer. The difference is the margin in which whatever it
+had begun must have ended."""
+RENEW_EVERY = 2.0
+"""Seconds between renewals."""
+RETRY_EVERY = 1.0
+"""Seconds between two looks of somebody who waits: a lease that was given back is taken within two seconds."""
+
+Lease = dict[str, Any]
+"""A Lease as the API has it; what others wrote into it is kept."""
+
+
+class Seen(NamedTuple):
+    """A lease, and the local time at which it was first seen so."""
+
+    lease: Lease
+    since: float
+
+    def again(self, lease: Lease, now: float) -> "Seen":
+        """After another look: the time counts on while nothing has changed."""
+        return self if _version(lease) == _version(self.lease) else Seen(lease, now)
+
+
+def holder(lease: Lease) -> str:
+    """Who holds it, "" for nobody."""
+    identity = (lease.get("spec") or {}).get("holderIdentity")
+    return identity if isinstance(identity, str) else ""
+
+
+def may_take(seen: Seen, me: str, now: float) -> bool:
+    """Whether it may be taken: nobody holds it, it is ours, or its holder has not renewed it for its duration."""
+    if holder(seen.lease) in ("", me):
+        return True
+    duration = (seen.lease.get("spec") or {}).get("leaseDurationSeconds")
+    return now >= seen.since + (duration if isinstance(duration, int) and duration > 0 else DURATION)
+
+
+def taken(lease: Lease | None, name: str, me: str, at: float) -> Lease:
+    """The lease as its holder writes it, to take it or to renew it; ``at`` is epoch seconds."""
+    base: Lease = lease or {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name},
+    }
+    spec = dict(base.get("spec") or {})
+    if holder(base) != me:
+        transitions = spec.get("leaseTransitions")
+        spec["leaseTransitions"] = transitions + 1 if lease and isinstance(transitions, int) else 0
+        spec["acquireTime"] = format_micro(at)
+    return base | {
+        "spec": spec | {"holderIdentity": me, "leaseDurationSeconds": DURATION, "renewTime": format_micro(at)}
+    }
+
+
+def given_back(lease: Lease, at: float) -> Lease:
+    """The lease as its holder leaves it behind, so that nobody has to wait for its end."""
+    spec = dict(lease.get("spec") or {})
+    return lease | {"spec": spec | {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": format_micro(at)}}
+
+
+def _version(lease: Lease) -> object:
+    return (lease.get("metadata") or {}).get("resourceVersion")

@@ -1,0 +1,158 @@
+"""Takes part in the election of a leader, by a Lease, and tells for how long one may act as the leader.
+
+Knows how to take, renew and give back the lease, and what to do when that fails. The rules are ``core.election``'s.
+Written here rather than taken from kubernetes_asyncio, whose module lets a connection error escape, waits for a
+renewal for ever, goes by the wall clock and never gives a lease back.
+"""
+
+import asyncio
+import math
+import os
+import socket
+import uuid
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from ssh_session_gc.core.election import (
+    RENEW_DEADLINE,
+    RENEW_EVERY,
+    RETRY_EVERY,
+    Lease,
+    Seen,
+    given_back,
+    holder,
+    may_take,
+    taken,
+)
+from ssh_session_gc.core.text import printable
+from ssh_session_gc.daemon.settings import LeaseRef
+from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.resources import LEASES
+
+log = structlog.stdlib.get_logger()
+
+PATIENCE = 3.0
+"""Seconds for one request: a renewal that hangs leaves time for others before the deadline."""
+FAREWELL = 1.0
+"""Seconds to give the lease back when the program stops."""
+
+
+class Elector:
+    """Leads for ever where there is no election, and otherwise while it can renew its lease."""
+
+    def __init__(self, api: Api, ref: LeaseRef | None, changed: Callable[[bool], None]) -> None:
+        """``changed`` is told whenever we begin or cease to lead."""
+        self._api, self._ref, self._changed = api, ref, changed
+        self._time = asyncio.get_running_loop().time
+        self.identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4()}"
+        """Who we are, in the lease; another one after each start."""
+        self._until = math.inf if ref is None else -math.inf
+        self._seen: Seen | None = None
+        self._led = False
+        self._said: set[str] = set()
+        """The kinds of trouble that were reported since all was well."""
+        self._leader = ""
+
+    @property
+    def until(self) -> float:
+        """The local time (``loop.time()``) up to which nobody else can be the leader; infinity without election."""
+        return self._until
+
+    def leads(self) -> bool:
+        """Whether we may act now."""
+        return self._time() < self._until
+
+    async def run(self) -> None:
+        """Takes part until cancelled."""
+        if self._ref is None:
+            self._tell()
+            return
+        while True:
+            sent = self._time()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    ours = await self._try(self._ref)
+            except (ApiError, Unreachable, TimeoutError, msgspec.DecodeError) as error:
+                self._failed(error)
+            else:
+                self._said.clear()
+                # From when it was asked for: the server may have written it at once and answered late.
+                self._until = sent + RENEW_DEADLINE if ours else -math.inf
+            self._tell()
+            pause = RENEW_EVERY if self._led else RETRY_EVERY
+            # A leader that cannot renew must notice the end of its time, not only when it next tries.
+            await asyncio.sleep(max(0.05, min(pause, self._until - self._time()) if self._led else pause))
+
+    async def give_back(self) -> None:
+        """Gives the lease back, if we have it: somebody else can go on at once."""
+        if self._ref is None or self._seen is None or not self.leads():
+            return
+        self._until = -math.inf
+        lease = given_back(self._seen.lease, self._api.now())
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await self._api.request("update", LEASES, self._ref.namespace, self._ref.name, body=lease)
+        except (ApiError, Unreachable, TimeoutError) as error:
+            log.info("lease_not_given_back", error=str(error), hint="others take over when it has run out")
+        else:
+            log.info("lease_given_back", lease=str(self._ref))
+
+    async def _try(self, ref: LeaseRef) -> bool:
+        """Takes or renews the lease; whether it is ours now."""
+        if self._seen is not None and self.leads():
+            return await self._write(ref, self._seen.lease)
+        try:
+            found = await self._request("get", ref, ref.name)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+            found = None
+        now = self._time()
+        if found is not None:
+            self._seen = self._seen.again(found, now) if self._seen else Seen(found, now)
+        # A lease that somebody deleted is still the holder's until it would have run out.
+        if self._seen is not None and not may_take(self._seen, self.identity, now):
+            return False
+        return await self._write(ref, found)
+
+    async def _write(self, ref: LeaseRef, found: Lease | None) -> bool:
+        """Writes it as ours; whether nobody else wrote it meanwhile."""
+        lease = taken(found, ref.name, self.identity, self._api.now())
+        try:
+            verb, name = ("create", "") if found is None else ("update", ref.name)
+            self._seen = Seen(await self._request(verb, ref, name, lease), self._time())
+        except ApiError as error:
+            if error.code == 409:
+                # Somebody wrote it: maybe we, with an answer that was lost. A look tells.
+                self._seen = Seen(await self._request("get", ref, ref.name), self._time())
+            elif not error.not_found:
+                raise
+            return False
+        return True
+
+    async def _request(self, verb: str, ref: LeaseRef, name: str, body: Lease | None = None) -> Lease:
+        answer = await self._api.request(verb, LEASES, ref.namespace, name, body=body)
+        return msgspec.json.decode(answer, type=Lease)
+
+    def _failed(self, error: Exception) -> None:
+        why = str(error) or "the API server did not answer in time"
+        if isinstance(error, ApiError) and error.code == 403:
+            why = f"{why}; grant get, create and update on leases in namespace {self._ref and self._ref.namespace}"
+        kind = str(error.code) if isinstance(error, ApiError) else "unreachable"
+        if kind not in self._said:
+            self._said.add(kind)
+            log.warning("lease_unavailable", lease=str(self._ref), error=why, leading=self.leads())
+
+    def _tell(self) -> None:
+        leading = self.leads()
+        leader = holder(self._seen.lease) if self._seen else ""
+        if leading != self._led:
+            self._led = leading
+            if self._ref is not None:
+                log.info("leading" if leading else "not_leading", lease=str(self._ref), identity=self.identity)
+            self._changed(leading)
+        if not leading and leader and leader not in (self._leader, self.identity):
+            log.info("standing_by", lease=str(self._ref), leader=printable(leader))
+        self._leader = leader
