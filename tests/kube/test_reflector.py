@@ -41,6 +41,7 @@ class Mirror:
         self.lists += 1
         self.broken += broken
         self.pods = {pod.metadata.name: pod.metadata.resource_version for pod in items}
+        assert len(self.pods) == len(items), "something was listed twice"
 
     def changed(self, item: Pod) -> None:
         self.pods[item.metadata.name] = item.metadata.resource_version
