@@ -37,6 +37,10 @@ demo: .venv/.synced ## Watch the collector at work on a simulated cluster, in un
 test: .venv/.synced ## Run the tests, as many at a time as there are processors
 	$(BIN)/pytest -n auto $(ARGS)
 
+.PHONY: simulate
+simulate: .venv/.synced ## Run SEEDS random worlds against the collector (FIRST= replays one)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) $(if $(FIRST),--first $(FIRST))
+
 .PHONY: picture
 picture: .venv/.synced ## Make the README's picture anew, from a real run
 	$(BIN)/python docs/picture.py

@@ -92,23 +92,21 @@ def test_answers_in_other_fractions_of_the_second_narrow_it_down() -> None:
     assert clock.now(200.0) == pytest.approx(5200.0, abs=0.12)
 
 
-def test_a_server_that_set_its_clock_back_is_believed_at_once() -> None:
-    clock = ServerClock().answered(9000.0, 10.0, 10.1).answered(5001.0, 11.0, 11.1)
-    assert clock.now(11.1) == pytest.approx(5001.0, abs=0.2)
-
-
-def test_a_jump_forward_is_believed_when_it_lasts() -> None:
+@pytest.mark.parametrize("jump", [4000.0, -4000.0])
+def test_a_jump_is_believed_when_it_lasts(jump: float) -> None:
     before = ServerClock().answered(5000.0, 10.0, 10.1)
-    once = before.answered(9000.0, 11.0, 11.1)
+    once = before.answered(5000.0 + jump, 11.0, 11.1)
     assert once.now(11.1) == pytest.approx(5001.0, abs=0.2)
     # Nobody else says so.
-    assert once.answered(5002.0, 12.0, 12.1).answered(9006.0, 17.0, 17.1).now(17.1) == pytest.approx(5007.0, abs=0.2)
+    assert once.answered(5002.0, 12.0, 12.1).answered(5006.0 + jump, 17.0, 17.1).now(17.1) == pytest.approx(
+        5007.0, abs=0.2
+    )
     # Somebody says something else again.
     assert once.answered(20_000.0, 17.0, 17.1).now(17.1) == pytest.approx(5007.0, abs=0.2)
     # Everybody says so, but only for a moment; and then for long enough.
-    twice = once.answered(9003.0, 14.0, 14.1)
+    twice = once.answered(5003.0 + jump, 14.0, 14.1)
     assert twice.now(14.1) == pytest.approx(5004.0, abs=0.2)
-    assert twice.answered(9006.0, 17.0, 17.1).now(17.1) == pytest.approx(9006.0, abs=0.2)
+    assert twice.answered(5006.0 + jump, 17.0, 17.1).now(17.1) == pytest.approx(5006.0 + jump, abs=0.2)
 
 
 def test_without_an_answer_there_is_no_time() -> None:

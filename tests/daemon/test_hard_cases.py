@@ -369,3 +369,15 @@ async def test_two_answers_to_who_owns_it_and_the_later_counts(tmp_path: Path) -
         assert s.gc.verdict("alice").reason is Reason.OWNERLESS
         await eventually(lambda: s.gc.logged("session_kept"))
         assert s.gc.collected() == {}
+
+
+async def test_a_conflict_without_a_change_does_not_spin(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        s.world.faults.add(Fault("status", verb="delete", code=409))
+        await advance(3600)
+        await advance(60)
+        assert 1 <= s.deletions() <= 6
+        s.world.faults.clear()
+        await advance(20)
+        await s.collected(alice="OverAge")

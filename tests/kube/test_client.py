@@ -17,7 +17,7 @@ from ssh_session_gc.kube.resources import DEPLOYMENTS, NAMESPACES, PODS
 from ssh_session_gc.sandbox import Fault, Identity, World
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.cli.test_run import server_tls
-from tests.support import advance
+from tests.support import advance, eventually
 
 
 class Observed:
@@ -137,11 +137,30 @@ async def test_the_time_is_the_servers(tmp_path: Path) -> None:
         assert set_to == []
         world.clock_offset = 86400.0
         await made.version()
-        await advance(6)
         assert set_to == []
-        await made.version()
+        # It asks again by itself, and believes it then.
+        await advance(11)
+        await eventually(lambda: set_to)
         assert world.store.now() - 1.1 < made.now() <= world.store.now()
         assert len(set_to) == 1
+
+
+async def test_a_refusal_does_not_tell_the_time(tmp_path: Path) -> None:
+    async with World() as world, api(world, tmp_path) as (made, _):
+        await made.version()
+        before = made.now()
+        # This may be a proxy's, however long it goes on.
+        world.faults.clock_offset = -7200.0
+        fault = world.faults.add(Fault("status", code=503))
+        for _ in range(5):
+            with pytest.raises(ApiError):
+                await made.version()
+            await advance(5)
+        assert made.now() >= before
+        world.faults.lift(fault)
+        await made.version()
+        await advance(11)
+        await eventually(lambda: made.now() < before - 7000)
 
 
 async def test_the_lines_of_a_stream_however_they_arrive() -> None:

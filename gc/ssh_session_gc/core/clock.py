@@ -12,7 +12,7 @@ DRIFT = 1e-4
 
 
 CONFIRMED_AFTER = 5.0
-"""Seconds for which every answer must tell of a later time before a jump forward is believed."""
+"""Seconds for which every answer must tell of another time before a jump is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class ServerClock:
     high: float = math.inf
     at: float = 0.0
     """Local reading at the last answer; the bounds widen from there with the drift."""
-    ahead: "ServerClock | None" = None
-    """What answers say that tell of a later time than can be, while they are not believed yet."""
-    ahead_since: float = 0.0
+    other: "ServerClock | None" = None
+    """What the latest answers say that cannot be true beside those before, while they are not believed yet."""
+    other_since: float = 0.0
     """Local reading at the first of them."""
 
     def answered(self, date: float, sent: float, received: float) -> "ServerClock":
@@ -39,17 +39,14 @@ class ServerClock:
         slack = DRIFT * max(0.0, received - self.at)
         low, high = date - received, date + 1.0 - sent
         both = ServerClock(max(self.low - slack, low), min(self.high + slack, high), received)
-        # Bounds that exclude each other mean that one of the clocks was set, or that another API server with
-        # another clock answers now. What it says now is what counts.
         if both.low <= both.high:
             return both
+        # One of the clocks was set, or another API server with another clock answers now, or a proxy. A later time
+        # makes every session older, and a single wrong one would end them all: it must last.
         said = ServerClock(low, high, received)
-        if high < self.low:
-            return said
-        # A later time makes every session older, and a single wrong one would end them all: it must last.
-        if self.ahead is None or not self.ahead.agrees(said):
-            return replace(self, ahead=said, ahead_since=received)
-        return said if received - self.ahead_since >= CONFIRMED_AFTER else replace(self, ahead=said)
+        if self.other is None or not self.other.agrees(said):
+            return replace(self, other=said, other_since=received)
+        return said if received - self.other_since >= CONFIRMED_AFTER else replace(self, other=said)
 
     def agrees(self, other: "ServerClock") -> bool:
         """Whether both can be true of one clock."""

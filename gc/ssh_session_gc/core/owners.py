@@ -125,7 +125,8 @@ def incarnations(pod: OwnerPod, before: tuple[Owner, ...], at: float) -> tuple[O
         # What is seen has happened by then; less than a second is in the cut of the times, not in the clocks.
         seen = at if moment > at + 1.0 else moment
         prior = known.get(moment)
-        return min(moment - pod.ahead, seen, moment if prior is None else prior.born)
+        # Whatever the clocks say, it is no older than its Pod.
+        return max(pod.created, min(moment - pod.ahead, seen, moment if prior is None else prior.born))
 
     def ended(started: float | None, finished: float | None, ending: str) -> Owner:
         if finished is None:

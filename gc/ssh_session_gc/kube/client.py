@@ -8,7 +8,7 @@ mean (``wire``) and does not retry: what to do about a failure depends on the re
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -22,7 +22,7 @@ from kubernetes_asyncio.config.incluster_config import SERVICE_HOST_ENV_NAME
 from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 from yaml import YAMLError
 
-from ssh_session_gc.core.clock import ServerClock
+from ssh_session_gc.core.clock import CONFIRMED_AFTER, ServerClock
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.resources import Kind
@@ -92,9 +92,11 @@ async def connect(load: "Loader", observer: Observer) -> AsyncIterator["Api"]:
         client = ApiClient(configuration)
     except _CONFIG_ERRORS as error:
         raise ConfigError(f"cannot use these credentials: {_one_line(error)}") from None
+    made = Api(client, load, observer)
     try:
-        yield Api(client, load, observer)
+        yield made
     finally:
+        await made.close()
         await client.close()
 
 
@@ -104,6 +106,7 @@ class Api:
     def __init__(self, client: ApiClient, load: "Loader", observer: Observer) -> None:
         self._client, self._load, self._observer = client, load, observer
         self._clock = ServerClock()
+        self._asking: asyncio.Task[None] | None = None
         self._time = asyncio.get_running_loop().time
         self.clock_was_set: Callable[[], None] = lambda: None
         """Called when the server's clock turns out to be elsewhere than thought, by more than a second."""
@@ -227,8 +230,23 @@ class Api:
         except ValueError:
             return  # a proxy without a clock (RFC 9110, 6.6.1)
         before, self._clock = self._clock, self._clock.answered(date, sent, self._time())
+        if self._clock.other is not None and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask_again())
         if before.known and abs(self._clock.low - before.low) > 1.0:
             self.clock_was_set()
+
+    async def _ask_again(self) -> None:
+        """Has another answer come in time: an idle program hears from the API server every few minutes only."""
+        while self._clock.other is not None:
+            await asyncio.sleep(CONFIRMED_AFTER)
+            with suppress(ApiError, Unreachable):
+                await self.version()
+
+    async def close(self) -> None:
+        """Ends what goes on by itself."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
 
     async def _reload(self) -> None:
         fresh = Configuration()
