@@ -381,3 +381,24 @@ async def test_a_conflict_without_a_change_does_not_spin(tmp_path: Path) -> None
         s.world.faults.clear()
         await advance(20)
         await s.collected(alice="OverAge")
+
+
+@pytest.mark.parametrize("ahead", [7200.0, -7200.0])
+async def test_a_wrong_date_from_the_start_deletes_nobody(ahead: float, tmp_path: Path) -> None:
+    async with World() as world:
+        world.deploy()
+        await world.ready()
+        world.open("alice")
+        world.faults.clock_offset = ahead
+        async with running(world.url, tmp_path) as gc:
+            await gc.synced()
+            world.faults.clock_offset = 0.0
+            await advance(60)
+            assert gc.collected() == {}
+            assert world.lost_live() == []
+            assert gc.api.sure_of_time
+            assert abs(gc.api.now() - world.store.now()) < 1.1
+            # And it does its work.
+            world.crash()
+            await advance(75)
+            await eventually(lambda: gc.collected() == {"alice": "Ownerless"})

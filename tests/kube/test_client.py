@@ -126,7 +126,7 @@ async def test_the_time_is_the_servers(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no answer"):
             made.now()
         set_to: list[float] = []
-        made.clock_was_set = lambda: set_to.append(made.now())
+        made.clock_changed = lambda: set_to.append(made.now())
         await made.version()
         assert world.store.now() - 1.1 < made.now() <= world.store.now()
         for _ in range(12):

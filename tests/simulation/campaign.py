@@ -20,7 +20,7 @@ import structlog
 from structlog.typing import EventDict
 
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.daemon.daemon import Daemon
+from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.settings import LeaseRef, Settings
 from ssh_session_gc.kube.client import connect, loader
 from ssh_session_gc.sandbox import Fault, Program, Session, World
@@ -115,6 +115,7 @@ class Campaign:
             baseline = None
             for _ in range(STEPS):
                 await self._step()
+                await self._revive()
                 self._check()
                 baseline = baseline or len(asyncio.all_tasks())
             await self._settle()
@@ -354,6 +355,13 @@ class Campaign:
         self.replicas.append(Replica(name, stop, task, await made))
         WHO.set("")
 
+    async def _revive(self) -> None:
+        """A collector that could not start ends with a message, and the kubelet starts another one."""
+        for replica in list(self.replicas):
+            if replica.task.done() and isinstance(replica.task.exception(), StartError):
+                self.replicas.remove(replica)
+                await self._start()
+
     def _watch_deletions(self, name: str, daemon: Daemon) -> None:
         deleter = daemon.collector.deleter
         send = deleter._send
@@ -413,8 +421,8 @@ class Campaign:
                 raise Broken(f"it has not finished: {line}")
             case "StartTimeout" if age < POLICY.start_timeout - 1.0:
                 raise Broken(f"it had more time: {line}")
-            case "StartTimeout" if self._started_in_time(session) and not session.given_up:
-                # On a node that does not report it may well have started, but nobody could get in.
+            case "StartTimeout" if self._started_in_time(session) and session.was_live:
+                # On a node that does not report it may well have started, but nobody got in.
                 raise Broken(f"it started in time: {line}")
 
     def _creator_lives(self, session: Session) -> bool:
@@ -449,6 +457,8 @@ class Campaign:
         self.world.faults.clear()
         self.heal()
         self.history.append("settle")
+        await asyncio.sleep(1)
+        await self._revive()
         await asyncio.sleep(BOUND)
         self._check()
         left = [session for session in self.world.orphans() if self._tellable(session)]

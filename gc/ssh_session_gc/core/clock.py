@@ -27,31 +27,38 @@ class ServerClock:
     low: float = -math.inf
     high: float = math.inf
     at: float = 0.0
-    """Local reading at the last answer; the bounds widen from there with the drift."""
+    """Local reading at the last answer that agreed; the bounds widen from there with the drift."""
+    since: float = math.inf
+    """Local reading at the first answer that agreed."""
     other: "ServerClock | None" = None
     """What the latest answers say that cannot be true beside those before, while they are not believed yet."""
-    other_since: float = 0.0
-    """Local reading at the first of them."""
 
     def answered(self, date: float, sent: float, received: float) -> "ServerClock":
         """The clock after an answer dated ``date`` (epoch seconds, whole) to a request sent and answered at
         these local readings (seconds)."""
         slack = DRIFT * max(0.0, received - self.at)
         low, high = date - received, date + 1.0 - sent
-        both = ServerClock(max(self.low - slack, low), min(self.high + slack, high), received)
+        since = min(self.since, received)
+        both = ServerClock(max(self.low - slack, low), min(self.high + slack, high), received, since)
         if both.low <= both.high:
             return both
         # One of the clocks was set, or another API server with another clock answers now, or a proxy. A later time
         # makes every session older, and a single wrong one would end them all: it must last.
-        said = ServerClock(low, high, received)
+        said = ServerClock(low, high, received, received)
         if self.other is None or not self.other.agrees(said):
-            return replace(self, other=said, other_since=received)
-        return said if received - self.other_since >= CONFIRMED_AFTER else replace(self, other=said)
+            return replace(self, other=said)
+        said = replace(said, since=self.other.since)
+        return said if said.sure else replace(self, other=said)
 
     def agrees(self, other: "ServerClock") -> bool:
         """Whether both can be true of one clock."""
         slack = DRIFT * max(0.0, other.at - self.at)
         return max(self.low - slack, other.low) <= min(self.high + slack, other.high)
+
+    @property
+    def sure(self) -> bool:
+        """Whether answers have agreed for long enough, and none says otherwise at present."""
+        return self.other is None and self.at - self.since >= CONFIRMED_AFTER
 
     @property
     def known(self) -> bool:

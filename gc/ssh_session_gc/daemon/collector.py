@@ -90,7 +90,7 @@ class Collector:
         self._due: asyncio.Queue[tuple[str, Checked | None]] = asyncio.Queue()
         view.session_changed = self._session_changed
         view.owners_changed = self._all_to_judge
-        api.clock_was_set = self._all_to_judge
+        api.clock_changed = self._all_to_judge
 
     async def run(self) -> None:
         """Collects until cancelled; deletions under way then get a moment to finish, and nothing new begins."""
@@ -173,8 +173,8 @@ class Collector:
 
     def _hand_out(self) -> None:
         """Gives all sessions whose time has come to the workers; the Ownerless by way of a fresh read."""
-        if not self._elector.leads():
-            return  # a standby judges, so that it can say what is orphaned, and leaves the rest to the leader
+        if not self._may_act():
+            return
         now = self._api.now() if self._timers else 0.0
         while self._timers and self._timers[0][0] <= now:
             look, uid = heapq.heappop(self._timers)
@@ -187,10 +187,15 @@ class Collector:
             else:
                 self._due.put_nowait((uid, None))
 
+    def _may_act(self) -> bool:
+        """A standby judges, so that it can say what is orphaned, and leaves the rest to the leader; and who is not
+        sure of the time waits until it is."""
+        return self._elector.leads() and self._api.sure_of_time
+
     async def _until_next(self) -> None:
         while self._timers and self._looks.get(self._timers[0][1]) != self._timers[0][0]:
             heapq.heappop(self._timers)
-        waits = self._timers and self._elector.leads()
+        waits = self._timers and self._may_act()
         delay = max(0.0, self._timers[0][0] - self._api.now()) if waits else None
         try:
             async with asyncio.timeout(delay):

@@ -8,7 +8,7 @@ mean (``wire``) and does not retry: what to do about a failure depends on the re
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -108,13 +108,20 @@ class Api:
         self._clock = ServerClock()
         self._asking: asyncio.Task[None] | None = None
         self._time = asyncio.get_running_loop().time
-        self.clock_was_set: Callable[[], None] = lambda: None
-        """Called when the server's clock turns out to be elsewhere than thought, by more than a second."""
+        self.clock_changed: Callable[[], None] = lambda: None
+        """Called when the server's clock turns out to be elsewhere than thought, by more than a second, and when we
+        become sure of it, or unsure."""
 
     @property
     def host(self) -> str:
         """The API server's address, for people."""
         return str(self._client.configuration.host)
+
+    @property
+    def sure_of_time(self) -> bool:
+        """Whether nothing speaks against ``now``: several answers, some seconds apart, agree. One alone may be wrong,
+        and whoever goes by it may take every session for over age."""
+        return self._clock.sure
 
     @property
     def tells_time(self) -> bool:
@@ -230,17 +237,21 @@ class Api:
         except ValueError:
             return  # a proxy without a clock (RFC 9110, 6.6.1)
         before, self._clock = self._clock, self._clock.answered(date, sent, self._time())
-        if self._clock.other is not None and (self._asking is None or self._asking.done()):
+        if not self._clock.sure and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask_again())
-        if before.known and abs(self._clock.low - before.low) > 1.0:
-            self.clock_was_set()
+        moved = before.known and abs(self._clock.low - before.low) > 1.0
+        if moved or self._clock.sure != before.sure:
+            self.clock_changed()
 
     async def _ask_again(self) -> None:
         """Has another answer come in time: an idle program hears from the API server every few minutes only."""
-        while self._clock.other is not None:
-            await asyncio.sleep(CONFIRMED_AFTER)
-            with suppress(ApiError, Unreachable):
+        pause = CONFIRMED_AFTER
+        while not self._clock.sure:
+            await asyncio.sleep(pause)
+            try:
                 await self.version()
+            except (ApiError, Unreachable):
+                pause = min(2 * pause, 60.0)
 
     async def close(self) -> None:
         """Ends what goes on by itself."""
