@@ -279,8 +279,9 @@ async def test_the_clock_is_put_right_after_a_failure(tmp_path: Path) -> None:
             await advance(10)
         await eventually(lambda: s.gc.logged("deletion_failed"))
         s.world.clock_offset = 0.0
-        s.world.faults.lift(fault)
         s.world.faults.end_watches()
+        await advance(30)
+        s.world.faults.lift(fault)
         await advance(200)
         await s.collected(alice="Ownerless")
 

@@ -90,7 +90,7 @@ class Collector:
         self._due: asyncio.Queue[tuple[str, Checked | None]] = asyncio.Queue()
         view.session_changed = self._session_changed
         view.owners_changed = self._all_to_judge
-        api.clock_changed = self._all_to_judge
+        api.clock_changed = self._clock_changed
 
     async def run(self) -> None:
         """Collects until cancelled; deletions under way then get a moment to finish, and nothing new begins."""
@@ -142,6 +142,10 @@ class Collector:
             for per_session in (self.verdicts, self._looks, self._not_before, self._done):
                 per_session.pop(uid, None)
             self._failed.discard(uid)
+
+    def _clock_changed(self, moved: float) -> None:
+        self._view.clock_moved(moved)
+        self._all_to_judge()
 
     def _all_to_judge(self) -> None:
         # Owners change in bursts, during a rollout or a list: all sessions are judged once after it.

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
+from ssh_session_gc.core.owners import Gap, OwnerPod, Owners, confirmed
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.wire import Malformed, Pod, Workload
@@ -48,6 +48,13 @@ class View:
             return (self.sessions, self.owner_pods)
         found = self.workload.selector or self.workload.trouble
         return (self.sessions, self.workload, self.owner_pods) if found else (self.sessions, self.workload)
+
+    def clock_moved(self, seconds: float) -> None:
+        """The API server's clock is elsewhere than thought: what was dated by it, by us, moves along."""
+        if abs(seconds) > 1.0:
+            for feed in (self.sessions, self.workload, self.owner_pods):
+                feed.clock_moved(seconds)
+            self.settle()
 
     def settle(self) -> None:
         """Puts together what the two streams about owners say."""
@@ -89,6 +96,13 @@ class Feed:
             self.fell_behind = self._now()
         self.trouble = trouble
         self._metrics.synced(self.stream, not trouble)
+
+    def clock_moved(self, seconds: float) -> None:
+        """Moves what was dated by the API server's clock."""
+        if self.fell_behind is not None:
+            self.fell_behind += seconds
+        if self.last_news is not None:
+            self.last_news += seconds
 
     def arrived(self) -> None:
         """Something came: a list, an event, a bookmark."""
@@ -270,6 +284,12 @@ class OwnerPods(Feed):
         now = self._now()
         self.known = self.known.saw(self._read(item), now).lost(item.metadata.uid, now)
         self._view.settle()
+
+    def clock_moved(self, seconds: float) -> None:
+        """Moves what was dated by the API server's clock: since when owners are watched, and when they were not."""
+        super().clock_moved(seconds)
+        gap = self.known.gap and Gap(self.known.gap.start + seconds, self.known.gap.end + seconds)
+        self.known = msgspec.structs.replace(self.known, began=self.known.began + seconds, gap=gap)
 
     def confirm(self, fresh: Owners) -> None:
         """Takes over which ends were found to be true by looking the Pods up, so that nobody looks again."""

@@ -108,9 +108,9 @@ class Api:
         self._clock = ServerClock()
         self._asking: asyncio.Task[None] | None = None
         self._time = asyncio.get_running_loop().time
-        self.clock_changed: Callable[[], None] = lambda: None
+        self.clock_changed: Callable[[float], None] = lambda _: None
         """Called when the server's clock turns out to be elsewhere than thought, by more than a second, and when we
-        become sure of it, or unsure."""
+        become sure of it, or unsure; with the seconds by which it moved."""
 
     @property
     def host(self) -> str:
@@ -239,9 +239,9 @@ class Api:
         before, self._clock = self._clock, self._clock.answered(date, sent, self._time())
         if not self._clock.sure and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask_again())
-        moved = before.known and abs(self._clock.low - before.low) > 1.0
-        if moved or self._clock.sure != before.sure:
-            self.clock_changed()
+        moved = self._clock.low - before.low if before.known else 0.0
+        if abs(moved) > 1.0 or self._clock.sure != before.sure:
+            self.clock_changed(moved)
 
     async def _ask_again(self) -> None:
         """Has another answer come in time: an idle program hears from the API server every few minutes only."""
