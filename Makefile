@@ -45,6 +45,11 @@ simulate: .venv/.synced ## Run SEEDS random worlds against the collector (FIRST=
 picture: .venv/.synced ## Make the README's picture anew, from a real run
 	$(BIN)/python docs/picture.py
 
+.PHONY: docs
+docs: .venv/.synced ## Write the chart's table of values and its dashboard anew
+	$(BIN)/python docs/values.py
+	$(BIN)/python docs/dashboard.py
+
 .PHONY: check
 check: lint types layers ## All of lint, types and layers
 
