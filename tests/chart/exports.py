@@ -1,0 +1,47 @@
+"""What there is to ask Prometheus for: everything that the real daemon exports, and a few series of others."""
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.sandbox import Fault, World
+from tests.chart.promql import TARGET, Exported, exported
+from tests.harness import Running, running
+from tests.support import advance, eventually
+
+QUOTA = {"namespace": "ssh-sessions", "resourcequota": "sessions", "resource": "pods"}
+OTHERS = [
+    # kube-state-metrics, docs/metrics/policy/resourcequota-metrics.md
+    *(Exported("kube_resourcequota", TARGET | QUOTA | {"type": each}, "gauge") for each in ("hard", "used")),
+    # ContainerSSH, reference/metrics
+    Exported("containerssh_ssh_current_connections", TARGET | {"country": "XX"}, "gauge"),
+]
+"""The series of other programs that alerts and pictures may use, as their documentation has them."""
+PROMETHEUS = [Exported("ALERTS", {"alertname": "SshSessionGcDown", "alertstate": "firing"}, "gauge")]
+"""Those that Prometheus itself makes."""
+
+
+async def scrape(gc: Running) -> list[Exported]:
+    """What a running daemon exports now."""
+    async with aiohttp.ClientSession() as http, http.get(f"http://{gc.daemon.server.address}/metrics") as answer:
+        return exported(await answer.text())
+
+
+async def everything(tmp_path: Path, **settings: Any) -> list[Exported]:
+    """What the daemon exports after it has deleted, been refused and lost its streams."""
+    async with World() as world:
+        world.deploy()
+        await world.ready()
+        world.faults.add(Fault("status", verb="create", resource="events", code=403))
+        async with running(world.url, tmp_path, policy=Policy(max_age=60), **settings) as gc:
+            await gc.synced()
+            world.open("alice")
+            await advance(90)
+            await eventually(lambda: gc.logged("session_collected") and gc.logged("event_not_written"))
+            world.faults.end_watches()
+            labels = {"stream": "session-pods", "cause": "closed"}
+            registry = gc.metrics.registry
+            await eventually(lambda: registry.get_sample_value("ssh_session_gc_stream_restarts_total", labels))
+            return await scrape(gc)

@@ -1,0 +1,110 @@
+"""Prometheus and promtool for tests, out of Debian's package ``prometheus``, fetched and unpacked without root.
+
+No package registry of a language has them. apt checks the package's signature with the system's own keys; nothing is
+installed: two files are kept in ``.tools/``.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.tools import MissingTool
+
+PACKAGE = "prometheus"
+_CACHE = Path(__file__).parents[1] / ".tools"
+_PATIENCE = 100.0
+"""Seconds for one command. Fetching and unpacking take a few."""
+
+
+def promtool() -> Path:
+    """The path of promtool. Raises MissingTool."""
+    return _tool("promtool")
+
+
+def prometheus() -> Path:
+    """The path of Prometheus. Raises MissingTool."""
+    return _tool("prometheus")
+
+
+def _tool(name: str) -> Path:
+    path = _CACHE / f"debian-{PACKAGE}" / name
+    if not path.exists():
+        with _alone():
+            # Another test process may have been faster.
+            if not path.exists():
+                _fetch(path.parent)
+    return path
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One test process at a time: the package is large. The system gives the lock back, whatever becomes of us."""
+    _CACHE.mkdir(exist_ok=True)
+    with (_CACHE / f"debian-{PACKAGE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class _Failed(Exception):
+    """A command that did not do what it should; the message is what it said."""
+
+
+def _fetch(folder: Path) -> None:
+    try:
+        _unpack(folder)
+    except (_Failed, OSError) as error:
+        raise MissingTool(
+            f"promtool and prometheus come out of Debian's package {PACKAGE}, which is not to be had here: {error} "
+            f"(or put the two into {folder})"
+        ) from None
+
+
+def _unpack(folder: Path) -> None:
+    # Beside its place, so that it gets there by a rename: whole or not at all.
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as name:
+        scratch = Path(name)
+        package = _download(scratch)
+        _run(scratch, "dpkg-deb", "-x", str(package), "unpacked")
+        ready = scratch / "ready"
+        ready.mkdir()
+        for program in ("promtool", "prometheus"):
+            (scratch / "unpacked/usr/bin" / program).rename(ready / program)
+        if folder.exists():
+            shutil.rmtree(folder)  # half of it is missing, or we would not be here
+        ready.rename(folder)
+
+
+def _download(scratch: Path) -> Path:
+    """The package. The system's lists may be missing or old: then it is tried with new ones, kept to ourselves."""
+    try:
+        _run(scratch, "apt-get", "download", PACKAGE)
+    except _Failed:
+        for folder in ("state/lists/partial", "cache/archives/partial"):
+            (scratch / folder).mkdir(parents=True)
+        ours = [f"-oDir::State::lists={scratch}/state/lists/", f"-oDir::Cache={scratch}/cache/"]
+        # One of several sources may be out of reach, and another one have the package.
+        _run(scratch, "apt-get", *ours, "update", must=False)
+        _run(scratch, "apt-get", *ours, "download", PACKAGE)
+    return next(scratch.glob("*.deb"))
+
+
+def _run(folder: Path, *command: str, must: bool = True) -> None:
+    # As root, apt would give up its rights to a user who may not write here.
+    options = ["-oAPT::Sandbox::User=", "-oAcquire::Retries=2"] if command[0] == "apt-get" else []
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(folder)}
+    env |= {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    args = [command[0], *options, *command[1:]]
+    try:
+        ran = subprocess.run(args, cwd=folder, env=env, capture_output=True, text=True, timeout=_PATIENCE)
+    except FileNotFoundError:
+        raise _Failed(f"there is no {command[0]}") from None
+    except subprocess.TimeoutExpired:
+        raise _Failed(f"{command[0]} did not end within {_PATIENCE:g} s") from None
+    if must and ran.returncode:
+        lines = [line for line in ran.stderr.splitlines() if line.startswith("E:")] or ran.stderr.splitlines()
+        raise _Failed(f"{command[0]} failed: {lines[0] if lines else 'it does not say why'}")
