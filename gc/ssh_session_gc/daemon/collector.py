@@ -289,7 +289,8 @@ class Collector:
         facts = self._facts(session, verdict, owners, now) | {"outcome": str(result.outcome)}
         match result.outcome:
             case Outcome.DELETED | Outcome.DRY_RUN:
-                self._done[session.uid] = (verdict.reason, verdict.force)
+                if session.uid in self._view.sessions.by_uid:  # it may be gone by the time of the answer
+                    self._done[session.uid] = (verdict.reason, verdict.force)
                 self._forbidden_until = 0.0
                 if result.outcome is Outcome.DRY_RUN:
                     log.info("session_would_be_collected", **facts)
@@ -326,7 +327,8 @@ class Collector:
 
     def _report_failure(self, session: Session, detail: str) -> None:
         if session.uid not in self._failed and self._settings.dry_run is DryRun.NONE:
-            self._failed.add(session.uid)
+            if session.uid in self._view.sessions.by_uid:
+                self._failed.add(session.uid)
             self._recorder.record(session, "Warning", "SessionDeletionFailed", detail)
 
     async def _read_again(self, session: Session, facts: dict[str, object]) -> float:
