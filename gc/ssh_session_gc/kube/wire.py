@@ -7,7 +7,7 @@ costs no more than it takes to scan it. Does not know where the bytes come from 
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
@@ -18,6 +18,12 @@ T = TypeVar("T")
 
 class Malformed(Exception):
     """Bytes that are no answer of an API server: broken JSON, or JSON of another shape. Says what is wrong."""
+
+
+# Names become part of paths and of commands, so what is none is not read at all (Kubernetes documentation, "Object
+# Names and IDs": an RFC 1123 subdomain, or label). An API server has no others.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z", max_length=253)]
+Uid = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][-0-9A-Za-z]*\Z", max_length=64)]
 
 
 class Wire(msgspec.Struct, gc=False, rename="camel"):
@@ -52,8 +58,8 @@ class ManagedFields(Wire):
 class Meta(Wire):
     """``ObjectMeta``."""
 
-    name: str
-    uid: str
+    name: Name
+    uid: Uid
     resource_version: str
     creation_timestamp: datetime
     deletion_timestamp: datetime | None = None
@@ -112,7 +118,7 @@ class Condition(Wire):
 class Container(Wire):
     """``Container``: its name is all that counts."""
 
-    name: str
+    name: Name
 
 
 class PodSpec(Wire):
