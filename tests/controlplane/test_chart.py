@@ -15,7 +15,9 @@ from tests.controlplane.conftest import ControlPlane
 VALUES = json.dumps(
     charts.merged(
         EVERYTHING,
-        {"admission": {"engine": "vap"}, "ownerStamp": {"engine": "map"}, "prometheusRule": {"enabled": False}},
+        {"admission": {"engine": "vap"}, "ownerStamp": {"engine": "map"}},
+        # A quota that no controller has counted yet lets nothing in.
+        {"sessions": {"quota": {"enabled": False}}},
     )
 )
 PATIENCE = 60.0
