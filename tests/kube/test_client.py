@@ -194,3 +194,27 @@ async def test_certificates_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot use these credentials"):
         async with connect(loader(str(kubeconfig), None), Observed()):
             pass
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({}, None),
+        ({"https_proxy": "http://proxy:3128"}, "http://proxy:3128"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "example,api.cluster"}, None),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": ".cluster"}, None),
+        ({"http_proxy": "http://proxy:3128"}, None),
+    ],
+)
+async def test_the_environments_proxy(
+    environment: dict[str, str], proxy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", "https://api.cluster:6443")
+    async with connect(loader(str(kubeconfig), None), Observed()) as made:
+        assert made._client.rest_client.proxy == proxy
+        assert not made._client.rest_client.pool_manager.trust_env

@@ -344,8 +344,6 @@ class Campaign:
 
         async def live() -> None:
             async with connect(loader(str(self._kubeconfig), None), Metrics(dry_run=False)) as api:
-                # It would look through the environment for proxies with each request.
-                api._client.rest_client.pool_manager._trust_env = False
                 daemon = Daemon(settings, api, Metrics(dry_run=False))
                 self._watch_deletions(name, daemon)
                 made.set_result(daemon)

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -89,7 +91,9 @@ async def connect(load: "Loader", observer: Observer) -> AsyncIterator["Api"]:
         # kubectl, accepts; clusters have such.
         configuration.disable_strict_ssl_verification = True
         configuration.connection_pool_maxsize = 0  # no limit: who sends how much at once is settled elsewhere
+        configuration.proxy = configuration.proxy or _proxy(configuration.host or "")
         client = ApiClient(configuration)
+        _ignore_environment(client)
     except _CONFIG_ERRORS as error:
         raise ConfigError(f"cannot use these credentials: {_one_line(error)}") from None
     made = Api(client, load, observer)
@@ -301,6 +305,23 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             raise aiohttp.ClientPayloadError(f"a watch event is longer than {LONGEST_LINE} bytes")
     if size:
         raise aiohttp.ClientPayloadError("the stream broke off inside an event")
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for this address (HTTPS_PROXY, NO_PROXY and so on), as kubectl has it."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _ignore_environment(client: ApiClient) -> None:
+    """Has the session of kubernetes_asyncio look nothing up in the environment. It would search it for proxies, in a
+    thread, and ``~/.netrc`` for passwords with each single request: half of what a request costs."""
+    rest = client.rest_client
+    connector = rest.pool_manager.connector
+    rest.pool_manager.detach()
+    rest.pool_manager = aiohttp.ClientSession(connector=connector, read_bufsize=2**21)
 
 
 Loader = Callable[[Configuration], Awaitable[None]]
