@@ -10,7 +10,7 @@ import click
 import pytest
 
 from ssh_session_gc.cli.main import cli
-from ssh_session_gc.cli.options import parse_listen
+from ssh_session_gc.cli.params import parse_listen
 from tests.cli.ends import ends
 
 RUN = ("run",)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from ssh_session_gc import __version__
-from ssh_session_gc.cli import completion, options
+from ssh_session_gc.cli import completion, options, params
 from ssh_session_gc.core.text import printable
 
 PROGRAM = "ssh-session-gc"
@@ -29,7 +29,7 @@ def cli() -> None:
 
 
 @cli.command(
-    cls=options.Command,
+    cls=params.Command,
     examples=[
         (" --dry-run", "log what would be deleted, from a laptop"),
         (" --dry-run --sandbox", "the same on a simulated cluster"),
@@ -48,7 +48,7 @@ def run(call: click.Context, /, **given: Any) -> None:
 
 
 @cli.command(
-    cls=options.Command,
+    cls=params.Command,
     examples=[
         ("", "what would be deleted now, and what later"),
         (" -o wide", "with the evidence for each"),
@@ -67,7 +67,7 @@ def plan(call: click.Context, /, **given: Any) -> int:
     return _work(show_plan(given, options.settings(given, call)), given)
 
 
-@cli.command(cls=options.Command, examples=[(" containerssh-4c95c", "why this one is kept or deleted, and when")])
+@cli.command(cls=params.Command, examples=[(" containerssh-4c95c", "why this one is kept or deleted, and when")])
 @click.argument("pod", shell_complete=completion.sessions)
 @options.common(log_level="warning")
 @click.pass_context
@@ -79,7 +79,7 @@ def explain(call: click.Context, /, pod: str, **given: Any) -> None:
 
 
 @cli.command(
-    cls=options.Command,
+    cls=params.Command,
     examples=[
         ("", "would the daemon find what it needs, and be allowed to do it?"),
         (" --leader-elect --lease-namespace ssh-gc", "with its lease"),
@@ -97,7 +97,7 @@ def check(call: click.Context, /, **given: Any) -> int:
 
 @cli.command()
 @click.option("--keep-running", is_flag=True, help="Go on after the story, with the metrics up, until stopped.")
-@options.option("--listen", "Address for the metrics.", type=options.LISTEN, default="127.0.0.1:0")
+@params.option("--listen", "Address for the metrics.", type=params.LISTEN, default="127.0.0.1:0")
 def demo(keep_running: bool, listen: tuple[str, int]) -> int:
     """Show the daemon at work on a simulated cluster, in under a minute; no cluster is needed."""
     from ssh_session_gc.demo import play

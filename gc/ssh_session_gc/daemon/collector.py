@@ -8,8 +8,7 @@ owners afresh (``fresh``) or to delete (``deletion``).
 import asyncio
 import heapq
 import random
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +23,7 @@ from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.fresh import read_owners
+from ssh_session_gc.daemon.limiter import Limiter
 from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
@@ -380,22 +380,3 @@ class Collector:
             "evidence": evidence(session, verdict, owners, self._policy, now),
             "dry_run": str(self._settings.dry_run),
         }
-
-
-class Limiter:
-    """Lets at most so many through in any minute; 0 for no limit."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._limit = per_minute
-        self._passed: deque[float] = deque(maxlen=per_minute or None)
-        self._turn = asyncio.Lock()
-        self._time: Callable[[], float] = asyncio.get_running_loop().time
-
-    async def wait(self) -> None:
-        """Returns when one more may pass, in the order of arrival."""
-        if not self._limit:
-            return
-        async with self._turn:
-            if len(self._passed) == self._limit:
-                await asyncio.sleep(self._passed[0] + 60.0 - self._time())
-            self._passed.append(self._time())
