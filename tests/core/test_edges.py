@@ -5,7 +5,7 @@ import pytest
 
 from ssh_session_gc.core.clock import DRIFT, ServerClock
 from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState
-from ssh_session_gc.core.owners import Gap, Owners, Span, confirmed, doubts, ownership
+from ssh_session_gc.core.owners import REMEMBERED, Gap, Owners, Span, confirmed, doubts, ownership
 from ssh_session_gc.core.policy import STUCK_AFTER, Policy, Verdict, judge, session_state, survey
 from tests.core.test_owners import T, pod, session
 
@@ -180,3 +180,22 @@ def test_what_a_clock_allows_for() -> None:
     assert not other.sure
     assert other.other is not None
     assert other.now(30.0) == pytest.approx(later.now(30.0))
+
+
+def test_of_rules_that_fire_at_once_the_first_gives_the_reason() -> None:
+    unstarted = Session("s", "s", "1", T, "Pending")
+    verdict = judge(unstarted, Owners(unknown="x"), Policy(max_age=120.0, start_timeout=120.0), T + 120)
+    assert (verdict.action, verdict.reason) == (Action.COLLECT, Reason.OVER_AGE)
+
+
+def test_an_owner_knows_its_container() -> None:
+    known = Owners().listed([pod("a", running=T), pod("b"), pod("c", terminated=Span(T, T + 1))], T + 10)
+    assert {owner.container for owner in known.owners} == {"containerssh"}
+    assert len(known.owners) == 4
+
+
+def test_the_oldest_of_the_ended_are_forgotten_first() -> None:
+    known = Owners().listed([], T)
+    for n in range(REMEMBERED + 1):
+        known = known.saw(pod(f"p{n}", terminated=Span(T + n, T + n + 1), leaving=True), T + n + 1)
+    assert {owner.pod_uid for owner in known.owners} == {f"p{n}" for n in range(1, REMEMBERED + 1)}
