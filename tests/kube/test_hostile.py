@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def spoiled(draw: st.DrawFn, objects: list[dict[str, Any]]) -> bytes:
         if draw(st.integers(0, 3)) == 0:
             del at[step]
         else:
-            at[step] = draw(absurd)
+            at[step] = deepcopy(draw(absurd))  # the next turn may change it
     return json.dumps(spoilt).encode()
 
 
