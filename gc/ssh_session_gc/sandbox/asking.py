@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from ssh_session_gc.sandbox import discovery, protobuf
+from ssh_session_gc.sandbox import protobuf
 from ssh_session_gc.sandbox.objects import EVENTS, NAMESPACES, PODS, RESOURCES, ApiError, Object, Resource
 from ssh_session_gc.sandbox.paging import number
 from ssh_session_gc.sandbox.selectors import BadSelector, FieldSelector, Selector
@@ -28,7 +28,8 @@ _FIELDS = {  # what else field selectors may name; a dot at the end takes in all
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The resource, namespace, object and subresource that a path names."""
+    """The resource, namespace, object and subresource that a path names. Whether there is such a subresource is
+    another question, which comes after that of permission."""
 
     res: Resource
     namespace: str | None
@@ -65,8 +66,7 @@ def target(path: str) -> Target | None:
     plural, name, sub = [*parts, "", ""][:3]
     for res in RESOURCES:
         if (res.group, res.version, res.plural) == (group, version, plural) and len(parts) <= 3:
-            known = not sub or sub in discovery.subresources(res)
-            return Target(res, namespace, name, sub) if known else None
+            return Target(res, namespace, name, sub)
     return None
 
 

@@ -20,6 +20,8 @@ class Identity:
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 """Who asks where the server wants no token. The group may do everything, whatever the rules say."""
+ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))
+"""Who asks without a token where one is wanted. It may know that the server is there, and of what version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ Roles = Mapping[str, Sequence[Rule]]
 
 
 def allowed(roles: Roles | None, who: Identity, access: Access) -> bool:
-    """Whether the rules let this identity do that; without any rules, everybody may do everything."""
-    if roles is None or "system:masters" in who.groups:
+    """Whether the rules let this identity do that; without any rules, everybody who is known may do everything."""
+    if "system:masters" in who.groups or (roles is None and who is not ANONYMOUS):
         return True
-    return any(_grants(rule, access) for rule in roles.get(who.user, ()))
+    return any(_grants(rule, access) for rule in (roles or {}).get(who.user, ()))
 
 
 def check(roles: Roles | None, who: Identity, access: Access, res: Resource) -> None:

@@ -47,8 +47,9 @@ def page(
     fields: FieldSelector,
     query: Mapping[str, str],
 ) -> Page:
-    """The page that the query asks for. Raises ApiError: 400, 410 (too old a token or version), 504 (too new)."""
-    limit = number(query, "limit") or 0
+    """The page that the query asks for. Raises ApiError: 400, 410 (token or version too old), 422, 504 (too new)."""
+    # Less than nothing is no limit either.
+    limit = 0 if query.get("limit", "").startswith("-") else number(query, "limit") or 0
     rv, start = _where(store, query, paged=limit > 0)
     metadata: Object = {"resourceVersion": str(store.rv if rv is None else rv)}
     found = store.scan(res, namespace, labels, fields, start=start, rv=rv)
@@ -86,8 +87,9 @@ def _where(store: Store, query: Mapping[str, str], *, paged: bool) -> tuple[int 
             raise refused
         return decoded.rv, decoded.start
     if match and version is None:
-        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise ApiError(400, "BadRequest", f"resourceVersionMatch: Forbidden: {why}")
+        raise _forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match == "Exact" and version == 0:
+        raise _forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
     if not version:
         return None, ""
     if version > store.rv:
@@ -99,6 +101,13 @@ def _where(store: Store, query: Mapping[str, str], *, paged: bool) -> tuple[int 
     if version < store.compacted:
         raise ApiError(410, "Expired", "The resourceVersion for the provided list is too old.")
     return version, ""
+
+
+def _forbidden(why: str) -> ApiError:
+    field, message = "resourceVersionMatch", f"Forbidden: {why}"
+    causes = [{"reason": "FieldValueForbidden", "message": message, "field": field}]
+    details = {"group": "meta.k8s.io", "kind": "ListOptions", "causes": causes}
+    return ApiError(422, "Invalid", f'ListOptions.meta.k8s.io "" is invalid: {field}: {message}', details)
 
 
 def _encoded(rv: int, start: str) -> str:

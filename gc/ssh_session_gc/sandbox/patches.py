@@ -57,13 +57,11 @@ def _merge(obj: Object, patch: Object, *, strategic: bool) -> None:
             obj[key] = _merge_list(obj.get(key) or [], value, _MERGE_KEYS.get(key))
         else:
             obj[key] = value
-    for key in [key for key, value in obj.items() if value == [] and key == "finalizers"]:
-        del obj[key]
 
 
 def _merge_list(old: list[Any], patch: list[Any], by: str | None) -> list[Any]:
     if by is None:
-        return [*old, *(item for item in patch if item not in old)]
+        return _ordered(list(dict.fromkeys([*old, *patch])), old, patch)
     if any(item.get("$patch") == "replace" for item in patch):
         return [item for item in patch if "$patch" not in item]
     merged = {item.get(by): item for item in old}
@@ -72,7 +70,18 @@ def _merge_list(old: list[Any], patch: list[Any], by: str | None) -> list[Any]:
             merged.pop(item.get(by), None)
         else:
             _merge(merged.setdefault(item.get(by), {}), item, strategic=True)
-    return list(merged.values())
+    named = [item.get(by) for item in patch if item.get(by) in merged]
+    return [merged[key] for key in _ordered(list(merged), [item.get(by) for item in old], named)]
+
+
+def _ordered(keys: list[Any], old: list[Any], named: list[Any]) -> list[Any]:
+    """The keys as apimachinery's strategic merge orders them: what the patch names in its order, what it does not in
+    theirs, and of the heads of both first the one that was further ahead; what is new was ahead of all."""
+    rest, ordered = [key for key in keys if key not in named], []
+    while named and rest:
+        was = old.index(named[0]) if named[0] in old else -1
+        ordered.append(rest.pop(0) if old.index(rest[0]) < was else named.pop(0))
+    return [*ordered, *named, *rest]
 
 
 def _json_patch(obj: Object, operations: list[Any]) -> None:
@@ -101,8 +110,6 @@ def _operate(obj: Object, operation: Object) -> None:
             raise ValueError(operation)
     elif isinstance(holder, list) and what != "replace":
         holder.insert(len(holder) if key == "-" else key, value)
-    elif what == "replace" and isinstance(holder, dict) and key not in holder:
-        raise KeyError(key)
     else:
         holder[key] = value
 

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from ssh_session_gc.sandbox import asking, authz, defaults, discovery
 from ssh_session_gc.sandbox.asking import Target
-from ssh_session_gc.sandbox.authz import ADMIN, Access, Identity, Roles
+from ssh_session_gc.sandbox.authz import ADMIN, ANONYMOUS, Access, Identity, Roles
 from ssh_session_gc.sandbox.faults import Fault, Faults
 from ssh_session_gc.sandbox.objects import NAMESPACES, PODS, RESOURCES, ApiError, Change, Object, Resource
 from ssh_session_gc.sandbox.objects import copied as copy_of
@@ -161,6 +161,8 @@ class ApiServer:
                 response: web.StreamResponse = await self._plain(request, who)
             else:
                 self._authorize(request, who, verb, target)
+                if target.sub and target.sub not in discovery.subresources(target.res):
+                    raise ApiError(404, "NotFound", _NO_ROUTE)
                 if verb == "watch":
                     return await self._watch(request, target, fault)
                 if verb not in self._handlers:
@@ -177,9 +179,9 @@ class ApiServer:
             return ADMIN
         if scheme.lower() == "bearer" and token.strip() in self.tokens:
             return self.tokens[token.strip()]
-        if not scheme and (request.path in _HEALTH or request.path == "/version"):
-            return Identity("system:anonymous")
-        raise ApiError(401, "Unauthorized", "Unauthorized")
+        if scheme.lower() == "bearer":
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        return ANONYMOUS  # what is no token is passed over
 
     def _authorize(self, request: web.Request, who: Identity, verb: str, target: Target) -> None:
         name = asking.selected_name(request) if verb in ("list", "watch") else target.name
@@ -190,6 +192,9 @@ class ApiServer:
 
     async def _plain(self, request: web.Request, who: Identity) -> web.Response:
         """What is no resource: health, versions, discovery, and the question what one may do."""
+        if who is ANONYMOUS and request.path not in (*_HEALTH, "/version"):
+            path = f'User "{who.user}" cannot {request.method.lower()} path "{request.path}"'
+            raise ApiError(403, "Forbidden", f"forbidden: {path}")
         if request.method == "POST" and request.path == _REVIEWS:
             return _json(authz.review(self.roles, who, await asking.review(request)), 201)
         if request.method == "POST" and request.path == _WHO_AM_I:

@@ -118,6 +118,8 @@ class Store:
         if res is PODS or res.group == "apps":
             metadata["generation"] = 1
         defaults.fill(res.plural, new)
+        _check_event(res, new)
+        _omit_empty(metadata)
         if res is PODS:
             self._check_quota(new)
         return new if dry_run else self._commit("ADDED", res, key, new, None)
@@ -158,6 +160,7 @@ class Store:
         for field in _SET_BY_SERVER:
             metadata.pop(field, None)
         metadata.update((field, was[field]) for field in _SET_BY_SERVER if field in was)
+        _omit_empty(metadata)
         if new == old:
             return old
         if "generation" in was and _desired(new) != _desired(old):
@@ -355,6 +358,24 @@ class Store:
                 else:
                     objects[key] = change.previous
         return objects
+
+
+def _omit_empty(metadata: Object) -> None:
+    """What is empty in these fields is not there at all."""
+    for field in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if not metadata.get(field, True):
+            del metadata[field]
+
+
+def _check_event(res: Resource, obj: Object) -> None:
+    """An Event lies in the namespace of what it is about. Raises ApiError 422."""
+    if res is not EVENTS:
+        return
+    about = (obj.get("involvedObject") or {}).get("namespace") or "default"
+    if about != obj["metadata"]["namespace"]:
+        field, name = "involvedObject.namespace", obj["metadata"]["name"]
+        why = f'{field}: Invalid value: "{about}": does not match event.namespace'
+        raise refusal(res, name, 422, "Invalid", f'Event "{name}" is invalid: {why}')
 
 
 def _key(res: Resource, namespace: str | None, name: str) -> str:

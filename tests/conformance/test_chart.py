@@ -10,8 +10,9 @@ import yaml
 
 from tests.chart import charts
 from tests.chart.test_hardening import EVERYTHING, example, session_pod
-from tests.controlplane.conftest import ControlPlane
+from tests.conformance.conftest import ControlPlane
 
+NAMESPACE = "installed"
 VALUES = json.dumps(
     charts.merged(
         EVERYTHING,
@@ -24,9 +25,9 @@ PATIENCE = 60.0
 """Seconds until a policy is in force; the API server says some."""
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session")
 def _namespaces(control_plane: ControlPlane) -> None:
-    for namespace in ("containerssh", charts.NAMESPACE):
+    for namespace in ("containerssh", NAMESPACE):
         control_plane.kubectl("create", "namespace", namespace)
 
 
@@ -37,15 +38,17 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         time.sleep(1)
 
 
+@pytest.mark.usefixtures("_namespaces")
 def test_the_api_server_takes_every_object_in_a_dry_run(control_plane: ControlPlane) -> None:
     control_plane.helm(
-        *("install", charts.RELEASE, str(charts.CHART), "--namespace", charts.NAMESPACE, "--dry-run=server"),
+        *("install", charts.RELEASE, str(charts.CHART), "--namespace", NAMESPACE, "--dry-run=server"),
         values=VALUES,
     )
 
 
+@pytest.mark.usefixtures("_namespaces")
 def test_installed_it_stamps_what_containerssh_makes_and_refuses_the_rest(control_plane: ControlPlane) -> None:
-    control_plane.helm("install", charts.RELEASE, str(charts.CHART), "--namespace", charts.NAMESPACE, values=VALUES)
+    control_plane.helm("install", charts.RELEASE, str(charts.CHART), "--namespace", NAMESPACE, values=VALUES)
     owner = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -1,1 +1,0 @@
-"""What runs against a real control plane, where ``KUBEBUILDER_ASSETS`` names a folder with its programs."""
