@@ -147,7 +147,12 @@ class Cluster(ABC):
         """A watch with these parameters, of the session Pods unless told otherwise."""
         url = f"{self.url}{path or self.pods}?watch=1&{query}"
         async with self._http.get(url, headers=_bearer(ROOT_TOKEN)) as response:
-            yield Lines(response)
+            try:
+                yield Lines(response)
+            finally:
+                # Left in the middle, a TLS connection would take its leave of a server that may be gone by then.
+                if response.connection is not None and response.connection.transport is not None:
+                    response.connection.transport.abort()
 
     def kubeconfig(self, path: Path, token: str) -> Path:
         """Writes a kubeconfig for whoever has this token."""
