@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from ssh_session_gc.core.model import OwnerState, Session
-from ssh_session_gc.core.owners import REMEMBERED, OwnerPod, Owners, Span, confirmed, doubts, ownership
+from ssh_session_gc.core.owners import REMEMBERED, OwnerPod, Owners, Ownership, Span, confirmed, doubts, ownership
 from tests.core.strategies import known_owners, owner_pods, sessions
 
 T = 1_800_000_000.0
@@ -94,7 +94,7 @@ def test_a_pod_that_vanished_is_in_doubt_until_it_was_looked_up() -> None:
     assert doubts([session(T + 6)], owners, TOLERANCE) == {"a": "containerssh-a"}
     assert doubts([session(T - 6)], owners, TOLERANCE) == {}
     assert doubts([session(T + 6, "b")], owners, TOLERANCE) == {"b": "containerssh-p"}
-    assert doubts([session(T + 6)], confirmed(owners, "a"), TOLERANCE) == {}
+    assert doubts([session(T + 6)], confirmed(owners, "a", T + 100), TOLERANCE) == {}
     # It lost its label and runs on: found again, it owns again.
     assert ownership(session(T + 6), owners.saw(pod(running=T + 5), T + 60), TOLERANCE).since is None
 
@@ -109,11 +109,11 @@ def test_a_list_ends_who_is_not_in_it() -> None:
 def test_who_ended_before_anybody_looked_is_known_at_the_latest_since_then() -> None:
     owners = Owners().listed([pod(running=T + 100)], T + 120)
     nobody = ownership(session(T + 50), owners, TOLERANCE)
-    assert nobody == (None, T + 120, False)
+    assert nobody == Ownership(None, T + 120, False)
     # A stamp tells exactly: the incarnation before this one in the same Pod had ended when this one started.
-    assert ownership(session(T + 50, "a"), owners, TOLERANCE) == (None, T + 100, True)
+    assert ownership(session(T + 50, "a"), owners, TOLERANCE) == Ownership(None, T + 100, True)
     # A stamp of a Pod that was never seen does not.
-    assert ownership(session(T + 50, "unseen"), owners, TOLERANCE) == (None, T + 120, False)
+    assert ownership(session(T + 50, "unseen"), owners, TOLERANCE) == Ownership(None, T + 120, False)
 
 
 def test_a_gap_matters_to_sessions_that_are_no_older_than_it() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Action, Reason, Session, SessionState
 from ssh_session_gc.core.owners import OwnerPod, Owners, Span
-from ssh_session_gc.core.policy import Policy, judge, session_state, survey
+from ssh_session_gc.core.policy import Policy, Verdict, judge, session_state, survey
 from tests.core.strategies import instants, known_owners, policies, sessions
 
 T = 1_800_000_000.0
@@ -26,6 +26,11 @@ def owner(uid: str = "pod-a", **fields: object) -> OwnerPod:
 
 NOBODY = Owners().listed([], T - 1000)
 ALIVE = Owners().listed([owner(running=T - 90)], T - 50)
+
+
+def said(verdict: Verdict) -> tuple[Action, Reason | None, float | None]:
+    """What is to be done, why and when."""
+    return verdict.action, verdict.reason, verdict.due
 
 
 @given(sessions(), known_owners(), policies, instants, instants)
@@ -118,7 +123,7 @@ def test_a_survey_counts_every_session_once(ss: list[Session], owners: Owners, p
 
 def test_a_session_is_over_age_at_max_age_or_at_its_own_ttl() -> None:
     policy = Policy()
-    assert judge(session(), ALIVE, policy, T)[:3] == (Action.WAITING, Reason.OVER_AGE, T + 3600)
+    assert said(judge(session(), ALIVE, policy, T)) == (Action.WAITING, Reason.OVER_AGE, T + 3600)
     assert judge(session(ttl=60.0), ALIVE, policy, T).due == T + 60
     assert judge(session(ttl=7200.0), ALIVE, policy, T).due == T + 7200
     assert judge(session(ttl=1e6), ALIVE, policy, T).due == T + 86400
@@ -140,7 +145,7 @@ def test_the_evidence_of_a_restart_names_both_moments() -> None:
     owners = Owners().listed([pod], end)
     bob = session(created=created, started=created + 1)
     verdict = judge(bob, owners, Policy(), end + 60)
-    assert verdict[:3] == (Action.COLLECT, Reason.OWNERLESS, end + 60)
+    assert said(verdict) == (Action.COLLECT, Reason.OWNERLESS, end + 60)
     assert evidence(bob, verdict, owners, Policy(), end + 60) == (
         "no owner since 03:09:27Z: container containerssh of containerssh-64549bbb-ck6l8 restarted at 03:09:27Z, "
         "this session is from 03:09:21Z"
@@ -150,7 +155,7 @@ def test_the_evidence_of_a_restart_names_both_moments() -> None:
 def test_a_session_that_never_started_times_out() -> None:
     pending = session(phase="Pending", started=None, waiting="ImagePullBackOff")
     verdict = judge(pending, ALIVE, Policy(), T + 120)
-    assert verdict[:3] == (Action.COLLECT, Reason.START_TIMEOUT, T + 120)
+    assert said(verdict) == (Action.COLLECT, Reason.START_TIMEOUT, T + 120)
     assert "ImagePullBackOff" in evidence(pending, verdict, ALIVE, Policy(), T + 120)
     assert judge(pending, ALIVE, Policy(), T + 119.9).action is Action.WAITING
 
@@ -163,7 +168,7 @@ def test_a_session_that_started_too_late_was_given_up(started: float, late: bool
 
 def test_a_finished_session_goes_after_its_grace() -> None:
     done = session(phase="Succeeded", finished=T + 10)
-    assert judge(done, ALIVE, Policy(), T)[1:3] == (Reason.FINISHED, T + 70)
+    assert said(judge(done, ALIVE, Policy(), T))[1:] == (Reason.FINISHED, T + 70)
 
 
 def test_the_rule_that_was_due_first_gives_the_reason() -> None:

@@ -638,3 +638,14 @@ async def test_reasons_are_judged_by_the_same_function_as_the_policy_tests(tmp_p
         assert s.gc.value("sessions", state="waiting") == 1
         assert s.gc.value("owners", state="Ended") == 1
         assert s.gc.value("owners", state="Running") == 1
+
+
+async def test_an_owner_that_vanished_is_looked_up_and_the_grace_counts_from_there(tmp_path: Path) -> None:
+    async with scene(tmp_path, policy=Policy(owner_grace=5.0)) as s:
+        await s.open("alice")
+        s.world.store.delete(PODS, OWNERS, s.world.containerssh.replicas[0].process.pod, grace=0)
+        await advance(8)
+        assert s.gc.collected() == {}
+        # Once more, and no later than that: it has nobody to wait for.
+        await advance(4)
+        await s.collected(alice="Ownerless")

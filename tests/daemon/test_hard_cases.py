@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from ssh_session_gc.core import model
 from ssh_session_gc.core.model import Action, Reason
+from ssh_session_gc.core.owners import OwnerPod, Owners, Span, ownership
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.kube.client import ApiError
+from ssh_session_gc.daemon.daemon import Daemon
+from ssh_session_gc.daemon.settings import Settings
+from ssh_session_gc.kube.client import ApiError, connect, loader
 from ssh_session_gc.sandbox import Fault, Session, World
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
+from ssh_session_gc.telemetry.metrics import Metrics
 from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, restricted_scene, scene
 from tests.harness import running
 from tests.support import advance, eventually
@@ -106,6 +111,99 @@ async def test_a_quarantined_owner_and_a_collector_that_starts_later(tmp_path: P
             s.world.store.delete(PODS, OWNERS, s.world.containerssh.replicas[0].process.pod, grace=0)
             await advance(200)
             await eventually(lambda: later.collected() == {"alice": "Ownerless"})
+
+
+async def test_the_grace_of_a_quarantined_owner_begins_when_it_ends(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        quarantine(s)
+        await advance(300)
+        s.world.store.delete(PODS, OWNERS, s.world.containerssh.replicas[0].process.pod, grace=0)
+        ended = s.world.store.now()
+        await advance(200)
+        await s.collected(alice="Ownerless")
+        assert alice.deleted is not None
+        assert alice.deleted - ended >= 60
+
+
+async def test_a_quarantined_owner_that_restarts_keeps_what_it_opens_then(tmp_path: Path) -> None:
+    async with scene(tmp_path, stamp=True) as s:
+        await s.open("alice")
+        quarantine(s)
+        await advance(5)
+        s.world.crash()
+        await advance(5)
+        await advance(100)
+        await s.collected(alice="Ownerless")
+        [bob] = await s.open("bob", replica=0)
+        await advance(300)
+        assert bob.live
+        assert s.gc.collected() == {"alice": "Ownerless"}
+
+
+async def test_an_owner_that_comes_and_goes_while_the_watch_is_silent(tmp_path: Path) -> None:
+    async with scene(tmp_path, stamp=True) as s:
+        await advance(10)
+        s.world.faults.stall_watches(resource="pods", namespace=OWNERS)
+        s.world.scale(2)
+        await advance(3)
+        [alice] = await s.open("alice")
+        await advance(40)
+        s.world.scale(1)
+        await advance(3)
+        assert not alice.creator.alive
+        ended = s.world.store.now()
+        await advance(300)
+        await s.collected(alice="Ownerless")
+        assert alice.deleted is not None
+        assert alice.deleted - ended >= 57
+
+
+def test_an_owner_that_was_over_before_it_reported_counts_until_then() -> None:
+    starting = OwnerPod("a", "a", 100.0, "containerssh")
+    over = OwnerPod("a", "a", 100.0, "containerssh", over=True)
+    known = Owners().listed([starting], 110.0).saw(over, 200.0)
+    session = model.Session("s", "s", "1", created=150.0, phase="Running")
+    assert ownership(session, known, 2.0).since == 200.0
+
+
+def test_an_owner_that_vanished_and_restarted_ended_when_it_restarted() -> None:
+    def pod(running: float, last: Span | None = None) -> OwnerPod:
+        return OwnerPod("a", "a", 100.0, "containerssh", running=running, last=last)
+
+    known = Owners().listed([pod(100.0)], 110.0).lost("a", 200.0)
+    # Twice by now: its own end has been overwritten.
+    known = known.saw(pod(220.0, Span(205.0, 220.0)), 300.0)
+    session = model.Session("s", "s", "1", created=150.0, phase="Running")
+    assert ownership(session, known, 2.0).since == 205.0
+
+
+def test_an_owner_first_seen_with_a_wrong_date_did_not_end_before_it_began() -> None:
+    def pod(running: float, last: Span) -> OwnerPod:
+        return OwnerPod("a", "a", 100.0, "containerssh", running=running, last=last)
+
+    # The first answer's date was too early: whatever was seen then counts as of the Pod's creation.
+    known = Owners().listed([pod(150.0, Span(100.0, 149.0))], 50.0)
+    known = known.saw(pod(400.0, Span(390.0, 399.0)), 500.0)
+    session = model.Session("s", "s", "1", created=160.0, phase="Running")
+    assert ownership(session, known, 2.0).since == 390.0
+
+
+async def test_a_quarantined_owner_that_nobody_has_seen_counts_beside_one_that_ends(tmp_path: Path) -> None:
+    async with scene(tmp_path, replicas=2) as s:
+        await s.open("alice", replica=0)
+        quarantine(s)
+        await advance(30)
+        s.gc.stop.set()
+        await eventually(s.gc.task.done)
+        (tmp_path / "2").mkdir()
+        async with running(s.world.url, tmp_path / "2") as later:
+            await later.synced()
+            await advance(10)
+            for replica in s.world.containerssh.replicas[1:]:
+                s.world.crash(replica.process)
+            await advance(300)
+            assert later.collected() == {}
 
 
 async def test_a_stamp_without_a_name_is_looked_for_by_uid(tmp_path: Path) -> None:
@@ -214,7 +312,8 @@ async def test_nobody_dies_as_ownerless_without_a_fresh_read(tmp_path: Path) -> 
         s.world.faults.add(Fault("stall", verb="get", resource="deployments"))
         s.world.crash()
         await advance(62)
-        assert s.gc.verdict("alice")[:2] == (Action.COLLECT, Reason.OWNERLESS)
+        verdict = s.gc.verdict("alice")
+        assert (verdict.action, verdict.reason) == (Action.COLLECT, Reason.OWNERLESS)
         # It may have been due for another reason when its turn was asked for.
         assert await s.gc.daemon.collector._collect(alice.uid, None) == 0.0
         assert s.deletions() == 0
@@ -345,6 +444,20 @@ async def test_stopping_while_the_server_does_not_answer(tmp_path: Path) -> None
             gc.stop.set()
             async with asyncio.timeout(5):
                 await asyncio.wait({gc.task})
+
+
+async def test_being_killed_at_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with World() as world:
+        world.faults.add(Fault("stall", verb="get", resource="/version"))
+        before = asyncio.all_tasks()
+        path = world.kubeconfig(tmp_path / "kubeconfig")
+        async with connect(loader(str(path), None), metrics := Metrics(dry_run=False)) as api:
+            stop = asyncio.Event()
+            task = asyncio.create_task(Daemon(Settings(), api, metrics).run(stop, "127.0.0.1", 0))
+            await eventually(lambda: any("_greet" in repr(each) for each in asyncio.all_tasks()))
+            task.cancel()
+            await asyncio.wait({task})
+            assert not any("daemon" in repr(each) for each in asyncio.all_tasks() - before)
 
 
 async def test_two_answers_to_who_owns_it_and_the_later_counts(tmp_path: Path) -> None:

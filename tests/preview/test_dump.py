@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import yaml
 
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.plan import Plan, make
+from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.settings import DryRun, OwnerRef, Settings
 from ssh_session_gc.preview import dump
 from ssh_session_gc.preview.snapshot import CannotRead
 from ssh_session_gc.sandbox import Replay
 from tests import tools
 from tests.cli.ends import End, ends
-from tests.harness import running
+from tests.harness import Running, running
 from tests.preview.dumps import MOMENTS, RECORDINGS, instant, listed, recorded
 from tests.support import advance, eventually
 
@@ -31,6 +33,11 @@ def planned(data: bytes, clock: str = "03:10:30", **settings: Any) -> Plan:
     chosen = Settings(**settings)
     at = instant(clock)
     return make(dump.read(data, "dump.json", chosen, at, at=at), chosen.policy, chosen.session_namespace)
+
+
+def _agrees(gc: Running, user: str, verdict: Verdict) -> bool:
+    own = gc.verdict(user)
+    return (own.action, own.reason) == (verdict.action, verdict.reason)
 
 
 def told(plan: Plan) -> dict[str, tuple[Action, Reason | None, float | None]]:
@@ -73,9 +80,8 @@ async def test_the_daemon_says_the_same_of_the_same_state(name: str, stamped: bo
             plan = make(dump.read(data, "dump", gc.settings, at), gc.settings.policy, "ssh-sessions")
             assert plan.rows
             verdicts = {row.session.user: row.verdict for row in plan.rows}
-            said = {user: (verdict.action, verdict.reason) for user, verdict in verdicts.items()}
-            await eventually(lambda: said == {user: gc.verdict(user)[:2] for user in said}, f"{said}")
             for user, verdict in verdicts.items():
+                await eventually(partial(_agrees, gc, user, verdict), f"{user}: {verdict}")
                 # What counts from the moment of the first list counts by the Date header, cut to a second.
                 assert (gc.verdict(user).due or 0.0) == pytest.approx(verdict.due or 0.0, abs=1.5), user
             due_now = {user for user, verdict in verdicts.items() if verdict.action is Action.COLLECT}

@@ -36,8 +36,6 @@ class Sentences:
         match verdict.reason:
             case Reason.OVER_AGE if verdict.action is Action.COLLECT:
                 return f"open since {self.at(self.session.created)}, longer than {self.limit()}"
-            case Reason.OWNERLESS if verdict.ownership:
-                return self.ownerless(verdict.ownership)
             case Reason.START_TIMEOUT:
                 return self.unstarted(late=verdict.action is Action.COLLECT)
             case Reason.FINISHED:

@@ -63,7 +63,7 @@ def explain(session: Session, owners: Owners, policy: Policy, now: float) -> Exp
 def _could(owner: Owner, session: Session, tolerance: float, say: Sentences) -> tuple[bool, str]:
     if session.stamp_uid and owner.pod_uid != session.stamp_uid:
         return False, f"the session is stamped as made by Pod {session.stamp_name or session.stamp_uid}"
-    if owner.born > session.created + tolerance:
+    if owner.born > session.created + tolerance and not (session.stamp_uid and owner.first):
         later = f"{format_duration(owner.born - session.created)} after the session was created"
         slack = f" (clock-tolerance {format_duration(tolerance)})"
         if owner.state is OwnerState.STARTING:

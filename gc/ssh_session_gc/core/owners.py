@@ -12,7 +12,9 @@ The facts behind it, from Kubernetes' Pod lifecycle documentation and the record
   container's state: Ready is False while ContainersReady and the container's own ``ready`` are still true.
 """
 
+import math
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -65,11 +67,12 @@ class Gap(NamedTuple):
     end: float
 
 
-class Owners(msgspec.Struct, frozen=True):
+class Owners(msgspec.Struct, frozen=True, dict=True):
     """Everything known of the owners. A value: each new fact makes a new one.
 
     ``began`` is the moment of the first complete list; an owner that was gone by then was never seen.
-    ``gap`` is the latest interruption of the watch that lost events (the one before it is forgotten).
+    ``gap`` is the latest interruption of the watch that lost events (the one before it is forgotten), ``missed`` the
+    beginning of the first.
     ``unknown`` says why nothing can be said of owners at present; while it is set nobody is Ownerless.
     """
 
@@ -77,6 +80,13 @@ class Owners(msgspec.Struct, frozen=True):
     began: float = 0.0
     gap: Gap | None = None
     unknown: str = ""
+    missed: float = math.inf
+
+    @cached_property
+    def alive(self) -> tuple["Ownership | None", ...]:
+        """For each owner what it means for its sessions that it lives, the same object for all of them; None for
+        those that have ended."""
+        return tuple(Ownership(owner, None, True) if owner.alive else None for owner in self.owners)
 
     def saw(self, pod: OwnerPod, at: float) -> "Owners":
         """With what this Pod says at ``at``."""
@@ -105,7 +115,8 @@ class Owners(msgspec.Struct, frozen=True):
         ``since`` is when the Pods were last known before it; None for the first list of all.
         """
         gap = Gap(since, at) if since is not None and since < at else self.gap
-        known = msgspec.structs.replace(self, began=at if since is None else self.began, gap=gap)
+        missed = min(self.missed, gap.start) if gap else math.inf
+        known = msgspec.structs.replace(self, began=at if since is None else self.began, gap=gap, missed=missed)
         present = set()
         for pod in pods:
             known = known.saw(pod, at)
@@ -154,16 +165,17 @@ def incarnations(pod: OwnerPod, before: tuple[Owner, ...], at: float) -> tuple[O
 
     starts = {o.started for o in told}
     for prior in before:
-        if prior.started in starts or prior.state is OwnerState.STARTING:
+        if prior.started in starts or (told and prior.state is OwnerState.STARTING):
             continue  # told better now; and what was starting is what runs now, or never ran
         # Its end was in a status that has been overwritten. It had ended when its successor started.
-        successors = [o.born for o in told if o.born >= prior.born]
+        later = (o for o in told if o.started is None or prior.started is None or o.started > prior.started)
+        successors = [o.born for o in later if o.born >= prior.born]
         told.append(_ended(prior, min(successors, default=at), "restarted"))
     return tuple(sorted(told, key=lambda o: (o.born, o.alive)))
 
 
 def _ended(owner: Owner, at: float, ending: str, *, confirmed: bool = True) -> Owner:
-    if not owner.alive:
+    if not owner.alive and owner.confirmed:
         return owner
     return msgspec.structs.replace(
         owner, state=OwnerState.ENDED, finished=max(at, owner.born), ending=ending, confirmed=confirmed
@@ -181,7 +193,7 @@ def _pruned(owners: tuple[Owner, ...]) -> tuple[Owner, ...]:
     return tuple(o for o in owners if id(o) not in gone)
 
 
-class Ownership(NamedTuple):
+class Ownership(msgspec.Struct, frozen=True, gc=False):
     """Who owns a session: ``owner`` is alive and could have created it, or it is the last that could have.
 
     ``since`` is when the session lost its last owner; None while it may have one. ``exact`` is False where an
@@ -204,14 +216,14 @@ def ownership(session: Session, known: Owners, tolerance: float) -> Ownership:
     last: Owner | None = None
     seen = False
     since = session.created
-    for owner in known.owners:
+    for owner, alive in zip(known.owners, known.alive, strict=True):
         if stamp and owner.pod_uid != stamp:
             continue
         seen = True
         if owner.born > latest and not (stamp and owner.first):
             continue
-        if owner.state is not OwnerState.ENDED:
-            return Ownership(owner, None, True)
+        if alive is not None:
+            return alive
         end = owner.finished or 0.0
         if end >= session.created - tolerance and (last is None or end >= (last.finished or 0.0)):
             last = owner
@@ -253,13 +265,28 @@ def doubts(sessions: Iterable[Session], known: Owners, tolerance: float) -> Mapp
 
 def unplaced(sessions: Iterable[Session], known: Owners, tolerance: float) -> bool:
     """Whether one of these sessions may be owned by somebody whom nobody has seen yet, so that even Pods that the
-    workload's selector does not match must be looked at before it dies as Ownerless."""
-    return any(not ownership(session, known, tolerance).exact for session in sessions)
+    workload's selector does not match must be looked at before it dies as Ownerless.
 
-
-def confirmed(known: Owners, pod_uid: str) -> Owners:
-    """After a look-up by name that did not find the Pod: it is gone for good."""
-    return msgspec.structs.replace(
-        known,
-        owners=tuple(msgspec.structs.replace(o, confirmed=True) if o.pod_uid == pod_uid else o for o in known.owners),
+    It is from before the first list, or from after a gap. Whoever else could have created it says nothing about that.
+    """
+    return any(
+        not ownership(session, known, tolerance).exact
+        or (not session.stamp_uid and _unwatched(session.created, known, tolerance))
+        for session in sessions
     )
+
+
+def _unwatched(created: float, known: Owners, tolerance: float) -> bool:
+    return created <= known.began + tolerance or created + tolerance >= known.missed
+
+
+def confirmed(known: Owners, pod_uid: str, at: float) -> Owners:
+    """After a look-up by name that did not find the Pod at ``at``: it is gone for good.
+
+    Nobody knows since when. It may have lost its label when it vanished, and have lived on until just now.
+    """
+    owners = (
+        msgspec.structs.replace(o, finished=at, confirmed=True) if o.pod_uid == pod_uid and not o.confirmed else o
+        for o in known.owners
+    )
+    return msgspec.structs.replace(known, owners=tuple(owners))

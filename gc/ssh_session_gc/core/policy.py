@@ -7,7 +7,6 @@ said by ``core.evidence``.
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import msgspec
 
@@ -38,7 +37,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self.max_age if session.ttl is None else min(session.ttl, self.max_ttl)
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What the policy says of one session now.
 
     ``due`` is the moment at which it turns, or turned, to Collect: None for Keep. ``ownership`` is None where
@@ -56,7 +55,7 @@ class Verdict(NamedTuple):
         """The same verdict at another time: as long as the facts stand, only what is due changes."""
         if self.due is None:
             return self
-        return self._replace(action=Action.COLLECT if now >= self.due else Action.WAITING)
+        return msgspec.structs.replace(self, action=Action.COLLECT if now >= self.due else Action.WAITING)
 
 
 def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdict:
@@ -79,7 +78,8 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdi
         first = max(first[0], session.deletion + policy.force_after), first[1]
     if first is None:
         return Verdict(Action.KEEP, ownership=owned)
-    return Verdict(Action.WAITING, first[1], first[0], owned, session.deletion is not None).at(now)
+    action = Action.COLLECT if now >= first[0] else Action.WAITING
+    return Verdict(action, first[1], first[0], owned, session.deletion is not None)
 
 
 def dues(session: Session, owned: Ownership | None, policy: Policy) -> tuple[tuple[Reason, float | None], ...]:

@@ -4,8 +4,10 @@ Knows the grammar of Go's ``time.ParseDuration`` (https://pkg.go.dev/time#ParseD
 Kubernetes users write ``90s`` and ``1h30m``. Knows nothing of what a duration is for.
 """
 
+import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _UNITS = {
     "ns": 1e-9,
@@ -81,12 +83,17 @@ def format_instant(at: float) -> str:
 
     An instant that no calendar holds (before year 1, after year 9999) becomes the nearest that it does.
     """
-    return _datetime(at).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    return _whole_second(math.floor(_on_the_calendar(at)))
+
+
+@lru_cache(maxsize=256)  # what dies together has its instants in common
+def _whole_second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def format_micro(at: float) -> str:
     """RFC 3339 in UTC with microseconds: metav1.MicroTime."""
-    return _datetime(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return datetime.fromtimestamp(_on_the_calendar(at), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def format_clock(at: float, now: float) -> str:
@@ -99,5 +106,5 @@ _FIRST = datetime.min.replace(tzinfo=UTC).timestamp()
 _LAST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 
 
-def _datetime(at: float) -> datetime:
-    return datetime.fromtimestamp(min(max(at, _FIRST), _LAST), UTC)
+def _on_the_calendar(at: float) -> float:
+    return min(max(at, _FIRST), _LAST)

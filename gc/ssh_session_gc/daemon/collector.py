@@ -6,7 +6,6 @@ owners afresh (``fresh``) or to delete (``deletion``).
 """
 
 import asyncio
-import heapq
 import random
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -25,11 +24,14 @@ from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.fresh import read_owners
 from ssh_session_gc.daemon.limiter import Limiter
 from ssh_session_gc.daemon.settings import DryRun, Settings
+from ssh_session_gc.daemon.timers import Timers
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.facts import SESSIONS
 from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import PODS
-from ssh_session_gc.kube.wire import Decoder, Malformed, Pod
+from ssh_session_gc.kube.retries import retried
+from ssh_session_gc.kube.wire import Malformed
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome
 
 log = structlog.stdlib.get_logger()
@@ -40,12 +42,8 @@ ERROR_RETRY = 15.0
 """Seconds until a session whose deletion failed, or whose owners could not be read, is tried again."""
 LONGEST_RETRY = 300.0
 """Seconds that a Retry-After may ask for at the most, as for the streams."""
-SLACK = 1000
-"""Void timers that are let be: sweeping them out costs more than keeping them."""
 FAREWELL = 1.0
 """Seconds that deletions under way get to finish when the program stops."""
-
-_pods = Decoder(Pod)
 
 
 class Checked(NamedTuple):
@@ -68,9 +66,7 @@ class Collector:
         self._limiter = Limiter(settings.max_deletes_per_minute)
         self.verdicts: dict[str, Verdict] = {}
         """The last verdict on each session, by uid."""
-        self._timers: list[tuple[float, str]] = []
-        """A heap of (when to look, uid). An entry is void unless ``_looks`` has the same time."""
-        self._looks: dict[str, float] = {}
+        self._timers = Timers()
         self._time = asyncio.get_running_loop().time
         """For how long something waits goes by our own clock: nobody sets that one."""
         self._not_before: dict[str, float] = {}
@@ -89,7 +85,7 @@ class Collector:
         """Sessions that are Ownerless as far as the streams tell."""
         self._due: asyncio.Queue[tuple[str, Checked | None]] = asyncio.Queue()
         view.session_changed = self._session_changed
-        view.owners_changed = self._all_to_judge
+        view.all_changed = self._all_to_judge
         api.clock_changed = self._clock_changed
 
     async def run(self) -> None:
@@ -106,8 +102,7 @@ class Collector:
                         task.result()  # it ends only by a mistake of ours, which must not stay hidden
                 if self._all_changed:
                     self._all_changed = False
-                    for uid in self._view.sessions.by_uid:
-                        self._judge(uid)
+                    self._judge_all()
                 self._hand_out()
                 await self._until_next()
         finally:
@@ -136,11 +131,12 @@ class Collector:
         return survey(judged, self._view.owners, self._policy, now)
 
     def _session_changed(self, uid: str) -> None:
-        if uid in self._view.sessions.by_uid:
-            self._judge(uid)
+        if session := self._view.sessions.by_uid.get(uid):
+            self._judge(session, self._view.owners, self._api.now())
         else:
-            for per_session in (self.verdicts, self._looks, self._not_before, self._done):
+            for per_session in (self.verdicts, self._not_before, self._done):
                 per_session.pop(uid, None)
+            self._timers.cancel(uid)
             self._failed.discard(uid)
 
     def _clock_changed(self, moved: float) -> None:
@@ -148,43 +144,37 @@ class Collector:
         self._all_to_judge()
 
     def _all_to_judge(self) -> None:
-        # Owners change in bursts, during a rollout or a list: all sessions are judged once after it.
+        # Owners change in bursts, during a rollout or a list: all sessions are judged once after it, and at once.
         self._all_changed = True
         self._wake.set()
 
-    def _judge(self, uid: str) -> None:
+    def _judge_all(self) -> None:
+        if sessions := self._view.sessions.by_uid:  # before the first of them nobody may have told the time
+            owners, now = self._view.owners, self._api.now()
+            for session in sessions.values():
+                self._judge(session, owners, now)
+
+    def _judge(self, session: Session, owners: Owners, now: float) -> None:
         """Judges one session and sets its timer."""
-        session = self._view.sessions.by_uid[uid]
-        now = self._api.now()
-        verdict = judge(session, self._view.owners, self._policy, now)
-        self.verdicts[uid] = verdict
-        done = self._done.get(uid) == (verdict.reason, verdict.force)
+        uid = session.uid
+        verdict = self.verdicts[uid] = judge(session, owners, self._policy, now)
+        done = uid in self._done and self._done[uid] == (verdict.reason, verdict.force)
         if verdict.due is None or uid in self._busy or done:
-            self._looks.pop(uid, None)
+            self._timers.cancel(uid)
             return
         look = verdict.due
-        if (pause := self._not_before.get(uid, 0.0) - self._time()) > 0:
+        if uid in self._not_before and (pause := self._not_before[uid] - self._time()) > 0:
             look = max(look, now + pause)
-        if self._looks.get(uid) != look:
-            self._looks[uid] = look
-            heapq.heappush(self._timers, (look, uid))
-            if len(self._timers) > 2 * len(self._looks) + SLACK:
-                # Sessions that ended long before they were due leave void entries behind.
-                self._timers = [(when, each) for each, when in self._looks.items()]
-                heapq.heapify(self._timers)
-            if self._timers[0][1] == uid:
-                self._wake.set()
+        if self._timers.set(uid, look):
+            self._wake.set()
 
     def _hand_out(self) -> None:
         """Gives all sessions whose time has come to the workers; the Ownerless by way of a fresh read."""
         if not self._may_act():
             return
-        now = self._api.now() if self._timers else 0.0
-        while self._timers and self._timers[0][0] <= now:
-            look, uid = heapq.heappop(self._timers)
-            if self._looks.get(uid) != look:
-                continue
-            del self._looks[uid]
+        if not self._timers:
+            return
+        for uid in self._timers.take(self._api.now()):
             self._busy.add(uid)
             if self.verdicts[uid].reason is Reason.OWNERLESS:
                 self._unchecked.put_nowait(uid)
@@ -197,10 +187,8 @@ class Collector:
         return self._elector.leads() and self._api.sure_of_time
 
     async def _until_next(self) -> None:
-        while self._timers and self._looks.get(self._timers[0][1]) != self._timers[0][0]:
-            heapq.heappop(self._timers)
-        waits = self._timers and self._may_act()
-        delay = max(0.0, self._timers[0][0] - self._api.now()) if waits else None
+        look = self._timers.next() if self._may_act() else None
+        delay = None if look is None else max(0.0, look - self._api.now())
         try:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
@@ -217,9 +205,9 @@ class Collector:
     async def _check_owners(self, uids: list[str]) -> None:
         """Reads the owners afresh, and hands those to the workers that are still due after it."""
         sessions = [s for uid in uids if (s := self._view.sessions.by_uid.get(uid))]
-        selector = self._view.workload.selector
+        owners, selector, news = self._view.owners, self._view.workload.selector, self._view.owner_pods.last_news
         try:
-            fresh = await read_owners(self._api, self._settings, self._view.owners, selector, sessions)
+            fresh = await retried(read_owners, self._api, self._settings, owners, selector, sessions, news)
         except (ApiError, Unreachable, Malformed) as error:
             log.warning(
                 "owners_unreadable",
@@ -237,10 +225,12 @@ class Collector:
             if verdict.action is Action.COLLECT:
                 self._due.put_nowait((session.uid, Checked(fresh, session.stamp_uid)))
                 continue
-            if not fresh.unknown:
+            if not fresh.unknown and verdict.reason is not Reason.OWNERLESS:
                 log.info("session_kept", **self._facts(session, verdict, fresh, now), outcome="kept")
-            # The streams will catch up and have it judged again; until then, look again after a while.
-            self._release([session.uid], ERROR_RETRY if fresh.unknown else max(self._policy.owner_grace, ERROR_RETRY))
+            # Where the streams do not know it yet they will catch up, and until then it is looked at once in a while.
+            behind = judge(session, self._view.owners, self._policy, now).action is Action.COLLECT
+            pause = ERROR_RETRY if fresh.unknown else max(self._policy.owner_grace, ERROR_RETRY)
+            self._release([session.uid], pause if behind else 0.0)
         self._release(set(uids) - {session.uid for session in sessions})
 
     async def _work(self) -> None:
@@ -253,12 +243,12 @@ class Collector:
     def _release(self, uids: Iterable[str], wait: float = 0.0) -> None:
         for uid in uids:
             self._busy.discard(uid)
-            if uid in self._view.sessions.by_uid:
+            if session := self._view.sessions.by_uid.get(uid):
                 if wait:
                     self._not_before[uid] = self._time() + wait * random.uniform(1.0, 1.2)  # noqa: S311
                 else:
                     self._not_before.pop(uid, None)
-                self._judge(uid)
+                self._judge(session, self._view.owners, self._api.now())
                 self._wake.set()
 
     async def _collect(self, uid: str, checked: "Checked | None") -> float:
@@ -336,26 +326,26 @@ class Collector:
 
         Read as the streams read, by the selector: what does not match it any more is no session.
         """
-        found: list[Pod] = []
+        found: list[Session] = []
 
-        def take(items: list[Pod], _: list[str]) -> None:
+        def take(items: list[Session], _: list[str]) -> None:
             found.extend(items)
 
         query = {"labelSelector": self._settings.session_selector, "fieldSelector": f"metadata.name={session.name}"}
         try:
-            await list_all(self._api, PODS, self._settings.session_namespace, query, _pods, take)
+            await list_all(self._api, PODS, self._settings.session_namespace, query, SESSIONS, take)
         except (ApiError, Unreachable, Malformed):
             return ERROR_RETRY
         sessions = self._view.sessions
-        pod = next((each for each in found if each.metadata.uid == session.uid), None)
+        now = next((each for each in found if each.uid == session.uid), None)
         if sessions.by_uid.get(session.uid) is not session:
             pass  # the watch was faster, and may know more by now
-        elif pod is None:
+        elif now is None:
             sessions.drop(session.uid)  # gone, or no session any more, or another one has its name now
-        elif pod.metadata.resource_version == session.resource_version:
+        elif now.resource_version == session.resource_version:
             return ERROR_RETRY  # nothing newer there, and yet refused: do not spin
         else:
-            sessions.changed(pod)
+            sessions.changed(now)
         latest = sessions.by_uid.get(session.uid)
         if latest is not None and latest.deletion is not None:
             # A connection that breaks after the request was carried out looks like one that broke before.

@@ -81,10 +81,8 @@ class Recorder:
             except (ApiError, Unreachable) as error:
                 if not self._refused:
                     self._refused = True
-                    log.warning(
-                        "event_not_written",
-                        error=str(error),
-                        hint=f"grant create on events in namespace {self._namespace}; the log has the same facts",
-                    )
+                    forbidden = isinstance(error, ApiError) and error.code == 403
+                    hint = f"grant create on events in namespace {self._namespace}; " if forbidden else ""
+                    log.warning("event_not_written", error=str(error), hint=f"{hint}the log has the same facts")
             finally:
                 self._queue.task_done()

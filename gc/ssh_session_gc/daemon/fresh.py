@@ -21,18 +21,17 @@ _workloads = Decoder(Workload)
 
 
 async def read_owners(
-    api: Api, settings: Settings, known: Owners, selector: str, sessions: Sequence[Session]
+    api: Api, settings: Settings, known: Owners, selector: str, sessions: Sequence[Session], news: float | None
 ) -> Owners:
     """What is known of the owners of these sessions, after reading afresh. ``selector`` is the workload's as last
-    seen; a newer one is used if there is one.
+    seen; a newer one is used if there is one. ``news`` is when the stream of their Pods last brought anything.
 
     Raises ApiError, Unreachable and Malformed: then nobody can tell, and nobody may die as Ownerless.
     """
     selector = await find_selector(api, settings) or selector
     pods = await list_owner_pods(api, settings, selector)
-    now = api.now()
-    # The gap that a fresh list could have missed something in is empty: the watch was in step until now.
-    return await look_up(api, settings, known.listed(pods, now, since=now), sessions)
+    # A watch that is silent may have been so for a while without anybody noticing.
+    return await look_up(api, settings, known.listed(pods, api.now(), since=news), sessions)
 
 
 async def find_selector(api: Api, settings: Settings) -> str:
@@ -86,9 +85,9 @@ async def _by_name(api: Api, settings: Settings, known: Owners, uid: str, name: 
     except ApiError as error:
         if not error.not_found:
             raise
-        return confirmed(known, uid)
+        return confirmed(known, uid, api.now())
     if pod.metadata.uid != uid:
-        return confirmed(known, uid)  # another Pod has its name now
+        return confirmed(known, uid, api.now())  # another Pod has its name now
     return known.saw(facts.owner_pod(pod, settings.owner_container), api.now())
 
 
@@ -100,6 +99,5 @@ async def _list(api: Api, settings: Settings, selector: str) -> list[Pod]:
             raise Malformed(f"an owner Pod cannot be read: {broken[0]}")
         read.extend(items)
 
-    query = {"labelSelector": selector} if selector else {}
-    await list_all(api, PODS, settings.owner_namespace, query, _pods, take)
+    await list_all(api, PODS, settings.owner_namespace, {"labelSelector": selector}, _pods, take)
     return read

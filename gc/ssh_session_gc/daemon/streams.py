@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from ssh_session_gc.daemon.settings import OwnerRef, Settings
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.facts import SESSIONS
 from ssh_session_gc.kube.reflector import SILENCE, Reflector
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Decoder, Pod, Workload
@@ -28,7 +29,7 @@ def streams(api: Api, settings: Settings, view: View, silence: float = SILENCE) 
 async def _sessions(api: Api, settings: Settings, view: View, silence: float) -> None:
     query = {"labelSelector": settings.session_selector}
     namespace = settings.session_namespace
-    await Reflector(api, PODS, namespace, query, Decoder(Pod), view.sessions, silence=silence).run()
+    await Reflector(api, PODS, namespace, query, SESSIONS, view.sessions, silence=silence).run()
 
 
 async def _workload(api: Api, owner: OwnerRef, view: View, silence: float) -> None:

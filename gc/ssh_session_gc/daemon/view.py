@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import Gap, OwnerPod, Owners, confirmed
+from ssh_session_gc.core.owners import Gap, OwnerPod, Owners
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.wire import Malformed, Pod, Workload
@@ -29,8 +29,8 @@ class View:
         self._settings = settings
         self.session_changed: Callable[[str], None] = lambda _: None
         """Called with the uid of a session that appeared, changed or went."""
-        self.owners_changed: Callable[[], None] = lambda: None
-        """Called when something about the owners changed, or whether they are known."""
+        self.all_changed: Callable[[], None] = lambda: None
+        """Called when all sessions were listed, or something about the owners changed, or whether they are known."""
         self.hopeless: Callable[[str], None] = lambda _: None
         """Called with the reason why the sessions cannot be read at all."""
         self.sessions = SessionPods(self, settings, metrics, now)
@@ -62,7 +62,7 @@ class View:
         owners = msgspec.structs.replace(self.owner_pods.known, unknown=unknown)
         if owners != self.owners:
             self.owners = owners
-            self.owners_changed()
+            self.all_changed()
 
 
 UNREAD = "it has not been read yet"
@@ -131,25 +131,32 @@ class SessionPods(Feed):
         super().__init__(view, settings, metrics, now)
         self.by_uid: dict[str, Session] = {}
 
-    def listed(self, items: Sequence[Pod], broken: Sequence[str]) -> None:
+    def listed(self, items: Sequence[Session], broken: Sequence[str]) -> None:
         """All of them. Notices, too, what was deleted while nobody watched."""
         for why in broken:
             self.unreadable(why)
-        present = {pod.metadata.uid for pod in items}
+        present = {session.uid for session in items}
         for uid in self.by_uid.keys() - present:
             self.drop(uid)
-        for pod in items:
-            self.changed(pod)
+        for session in items:
+            self._take(session)
+        self._view.all_changed()
 
-    def changed(self, item: Pod) -> None:
+    def changed(self, item: Session) -> None:
         """A session appeared or changed."""
-        session = facts.session(item)
+        self._take(item)
+        self._view.session_changed(item.uid)
+
+    def _take(self, session: Session) -> None:
         before = self.by_uid.get(session.uid)
         if session.started is not None:
             # What is seen running has started by now, whatever a node's clock says that is ahead.
-            known = [self._now()] if session.started > self._now() + 1.0 else []
-            known += [before.started] if before is not None and before.started is not None else []
-            session = msgspec.structs.replace(session, started=min([session.started, *known]))
+            now = self._now()
+            started = now if session.started > now + 1.0 else session.started
+            if before is not None and before.started is not None:
+                started = min(started, before.started)
+            if started != session.started:
+                session = msgspec.structs.replace(session, started=started)
         if session.invalid and (before is None or before.invalid != session.invalid):
             self._metrics.invalid_annotations.inc(len(session.invalid))
             log.warning(
@@ -164,11 +171,10 @@ class SessionPods(Feed):
                 hint='keep is "true" or "false", ttl a duration such as 90s or 1h30m',
             )
         self.by_uid[session.uid] = session
-        self._view.session_changed(session.uid)
 
-    def deleted(self, item: Pod) -> None:
+    def deleted(self, item: Session) -> None:
         """A session is gone, or does not match the selector any more."""
-        self.drop(item.metadata.uid)
+        self.drop(item.uid)
 
     def drop(self, uid: str) -> None:
         """There is no such session (any more)."""
@@ -289,13 +295,17 @@ class OwnerPods(Feed):
         """Moves what was dated by the API server's clock: since when owners are watched, and when they were not."""
         super().clock_moved(seconds)
         gap = self.known.gap and Gap(self.known.gap.start + seconds, self.known.gap.end + seconds)
-        self.known = msgspec.structs.replace(self.known, began=self.known.began + seconds, gap=gap)
+        began, missed = self.known.began + seconds, self.known.missed + seconds
+        self.known = msgspec.structs.replace(self.known, began=began, gap=gap, missed=missed)
 
     def confirm(self, fresh: Owners) -> None:
         """Takes over which ends were found to be true by looking the Pods up, so that nobody looks again."""
-        doubted = {owner.pod_uid for owner in self.known.owners if not owner.confirmed}
-        for uid in doubted - {owner.pod_uid for owner in fresh.owners if not owner.confirmed or owner.alive}:
-            self.known = confirmed(self.known, uid)
+        # A Pod that lives on may well restart its container: it has to be looked up again.
+        doubted = {owner.pod_uid for owner in fresh.owners if owner.alive or not owner.confirmed}
+        settled = {owner.pod_uid for owner in self.known.owners if not owner.confirmed} - doubted
+        kept = (owner for owner in self.known.owners if owner.pod_uid not in settled)
+        told = (owner for owner in fresh.owners if owner.pod_uid in settled)
+        self.known = msgspec.structs.replace(self.known, owners=(*kept, *told))
         self._view.settle()
 
     def unreadable(self, why: str) -> None:

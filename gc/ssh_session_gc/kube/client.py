@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -236,9 +237,7 @@ class Api:
         )
 
     def _tell_time(self, header: str | None, sent: float) -> None:
-        try:
-            date = parsedate_to_datetime(header or "").replace(tzinfo=UTC).timestamp()  # it is always GMT
-        except ValueError:
+        if (date := _date(header or "")) is None:
             return  # a proxy without a clock (RFC 9110, 6.6.1)
         before, self._clock = self._clock, self._clock.answered(date, sent, self._time())
         if not self._clock.sure and (self._asking is None or self._asking.done()):
@@ -248,8 +247,9 @@ class Api:
             self.clock_changed(moved)
 
     async def _ask_again(self) -> None:
-        """Has another answer come in time: an idle program hears from the API server every few minutes only."""
-        pause = CONFIRMED_AFTER
+        """Has more answers come in time: an idle program hears from the API server every few minutes only, and two
+        answers alone may both be wrong in the same way."""
+        pause = CONFIRMED_AFTER / 5
         while not self._clock.sure:
             await asyncio.sleep(pause)
             try:
@@ -305,6 +305,14 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             raise aiohttp.ClientPayloadError(f"a watch event is longer than {LONGEST_LINE} bytes")
     if size:
         raise aiohttp.ClientPayloadError("the stream broke off inside an event")
+
+
+@lru_cache(maxsize=8)  # many answers have the same second
+def _date(header: str) -> float | None:
+    try:
+        return parsedate_to_datetime(header).replace(tzinfo=UTC).timestamp()  # it is always GMT
+    except ValueError:
+        return None
 
 
 def _proxy(url: str) -> str | None:

@@ -19,6 +19,7 @@ from ssh_session_gc.core.times import parse_duration
 from ssh_session_gc.kube.wire import (
     Annotations,
     ContainerStatus,
+    Decoder,
     Labels,
     Malformed,
     Pod,
@@ -27,6 +28,7 @@ from ssh_session_gc.kube.wire import (
     Workload,
 )
 
+_NO_NOTES, _NO_LABELS = Annotations(), Labels()
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
 # RFC 1123 subdomain, the form of Pod names (Kubernetes documentation, "Object Names and IDs").
@@ -40,27 +42,26 @@ def session(pod: Pod) -> Session:
     ``keep`` takes what Go's ``strconv.ParseBool`` takes. Annotations that cannot be read are ignored and named
     in ``invalid``.
     """
-    meta, phase = pod.metadata, sys.intern(printable(pod.status.phase, 32))
-    notes = meta.annotations or Annotations()
-    labels = meta.labels or Labels()
+    meta, status = pod.metadata, pod.status
+    notes, labels = meta.annotations or _NO_NOTES, meta.labels or _NO_LABELS
     created = meta.creation_timestamp.timestamp()
-    invalid: list[str] = []
-    if notes.keep is not None and notes.keep not in _TRUE | _FALSE:
-        invalid.append(model.KEEP)
+    phase = sys.intern(printable(status.phase, 32))
+    invalid: tuple[str, ...] = ()
     ttl = None
+    if notes.keep is not None and notes.keep not in _TRUE | _FALSE:
+        invalid = (model.KEEP,)
     if notes.ttl is not None:
         with suppress(ValueError):
             ttl = parse_duration(notes.ttl) or None
         if ttl is None:
-            invalid.append(model.TTL)
-    stamp_uid, stamp_name = notes.owner_pod_uid or "", notes.owner_pod_name or ""
+            invalid = (*invalid, model.TTL)
+    # All sessions of one owner share these.
+    stamp_uid, stamp_name = sys.intern(notes.owner_pod_uid or ""), sys.intern(notes.owner_pod_name or "")
     if stamp_uid and not _UID.match(stamp_uid):
-        invalid.append(model.OWNER_POD_UID)
-        stamp_uid = ""
+        invalid, stamp_uid = (*invalid, model.OWNER_POD_UID), ""
     if stamp_name and not _NAME.match(stamp_name):
-        invalid.append(model.OWNER_POD_NAME)
-        stamp_name = ""
-    main = _status_of(pod, pod.spec.containers[0].name if pod.spec.containers else "")
+        invalid, stamp_name = (*invalid, model.OWNER_POD_NAME), ""
+    main = _status_of(pod, pod.spec.containers[0].name) if pod.spec.containers else None
     waiting = main.state.waiting if main and main.state else None
     return Session(
         uid=meta.uid,
@@ -79,8 +80,12 @@ def session(pod: Pod) -> Session:
         ttl=ttl,
         stamp_uid=stamp_uid,
         stamp_name=stamp_name,
-        invalid=tuple(invalid),
+        invalid=invalid,
     )
+
+
+SESSIONS = Decoder(Pod, session)
+"""Reads Pods and keeps the sessions that they are: a tenth of what a Pod takes."""
 
 
 def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
@@ -136,7 +141,10 @@ _OVER = frozenset(("Succeeded", "Failed"))
 
 def _status_of(pod: Pod, name: str) -> ContainerStatus | None:
     # The kubelet sorts the statuses by name: position says nothing.
-    return next((s for s in pod.status.container_statuses or () if s.name == name), None)
+    for status in pod.status.container_statuses or ():
+        if status.name == name:
+            return status
+    return None
 
 
 def _cut_off(pod: Pod) -> bool:
@@ -156,23 +164,22 @@ def _clock_ahead(pod: Pod) -> float:
     The API server notes when the kubelet wrote the status (``managedFields``); the kubelet cannot have seen anything
     later than that. Both times are cut to whole seconds, which with equal clocks leaves nothing over.
     """
-    written = [
-        field.time
-        for field in pod.metadata.managed_fields or ()
-        if field.manager == "kubelet" and field.subresource == "status" and field.time
-    ]
-    seen = [at for status in pod.status.container_statuses or () for at in _moments(status)]
-    # The one condition that nobody but the kubelet sets.
-    seen += [
-        condition.last_transition_time
-        for condition in pod.status.conditions or ()
-        if condition.type == "ContainersReady" and condition.last_transition_time
-    ]
-    if not written or not seen:
+    written = None
+    for field in pod.metadata.managed_fields or ():
+        if field.manager == "kubelet" and field.subresource == "status" and field.time:
+            written = field.time if written is None else max(written, field.time)
+    if written is None:
         return 0.0
-    ahead = (max(seen) - max(written)).total_seconds()
+    seen = written
+    for status in pod.status.container_statuses or ():
+        for at in _moments(status):
+            seen = max(seen, at)
+    for condition in pod.status.conditions or ():
+        # The one condition that nobody but the kubelet sets.
+        if condition.type == "ContainersReady" and condition.last_transition_time:
+            seen = max(seen, condition.last_transition_time)
     # It was written a moment after it was seen, and each time may have lost most of a second.
-    return ahead + 1.0 if ahead > 0 else 0.0
+    return (seen - written).total_seconds() + 1.0 if seen > written else 0.0
 
 
 def _moments(status: ContainerStatus) -> Iterator[datetime]:

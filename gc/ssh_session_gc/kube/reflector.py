@@ -24,7 +24,7 @@ T = TypeVar("T")
 SILENCE = 90.0
 """Seconds without a byte after which a watch is taken for dead. The API server sends a bookmark about once a
 minute (recordings: 59.8 to 60.5 s), so a healthy one is never silent for so long."""
-PAGE = 500
+PAGE = 250
 """Objects a page of a list, as kubectl and client-go ask for."""
 FORBIDDEN_RETRY = 30.0
 """Seconds between attempts while a permission is missing: somebody has to grant it first."""
@@ -171,20 +171,19 @@ async def list_all(
     new (Kubernetes API concepts, "Semantics for get and list"). ``progress`` is told after each page how many there
     are so far. Raises ApiError, Unreachable and Malformed.
     """
-    limit, token = PAGE, ""
+    token, again = "", False
     items: list[T] = []
     broken: list[str] = []
     while True:
-        paging = {"limit": str(limit)} if limit else {}
-        if token:
-            paging["continue"] = token
+        paging = {"limit": str(PAGE), **({"continue": token} if token else {})}
         try:
             body = await api.request("list", kind, namespace, query={**query, **paging})
         except ApiError as error:
-            if error.code != 410 or not token:
+            if error.code != 410 or not token or again:
                 raise
-            # The token outlived the compaction of what it points to: once more from the start, in one piece.
-            limit, token = 0, ""
+            # The token outlived the compaction of what it points to: once more from the start. In pages, as all of it
+            # in one piece would take many times the memory; compactions are minutes apart.
+            token, again = "", True
             items, broken = [], []
             continue
         page = decoder.page(body)

@@ -5,25 +5,33 @@ named here is skipped by the decoder without being built, so a Pod with hundreds
 costs no more than it takes to scan it. Does not know where the bytes come from or what they mean (``facts``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, overload
 
 import msgspec
 
 from ssh_session_gc.core import model
+from ssh_session_gc.core.text import printable
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 
 class Malformed(Exception):
     """Bytes that are no answer of an API server: broken JSON, or JSON of another shape. Says what is wrong."""
 
 
+# What msgspec raises; the last where something is nested too deeply, be it in what is skipped.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 # Names become part of paths and of commands, so what is none is not read at all (Kubernetes documentation, "Object
 # Names and IDs": an RFC 1123 subdomain, or label). An API server has no others.
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z", max_length=253)]
 Uid = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][-0-9A-Za-z]*\Z", max_length=64)]
+# One without an offset would be in the time zone of this machine, and cannot be compared with the others.
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Wire(msgspec.Struct, gc=False, rename="camel"):
@@ -52,7 +60,7 @@ class ManagedFields(Wire):
 
     manager: str = ""
     subresource: str = ""
-    time: datetime | None = None
+    time: Time | None = None
 
 
 class Meta(Wire):
@@ -61,8 +69,8 @@ class Meta(Wire):
     name: Name
     uid: Uid
     resource_version: str
-    creation_timestamp: datetime
-    deletion_timestamp: datetime | None = None
+    creation_timestamp: Time
+    deletion_timestamp: Time | None = None
     labels: Labels | None = None
     annotations: Annotations | None = None
     managed_fields: list[ManagedFields] | None = None
@@ -71,16 +79,16 @@ class Meta(Wire):
 class Running(Wire):
     """``ContainerStateRunning``."""
 
-    started_at: datetime | None = None
+    started_at: Time | None = None
 
 
 class Terminated(Wire):
     """``ContainerStateTerminated``."""
 
-    exit_code: int = 0
+    exit_code: Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)] = 0
     reason: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
 
 
 class Waiting(Wire):
@@ -112,7 +120,7 @@ class Condition(Wire):
     type: str
     status: str
     reason: str = ""
-    last_transition_time: datetime | None = None
+    last_transition_time: Time | None = None
 
 
 class Container(Wire):
@@ -211,7 +219,7 @@ class LeaseSpec(Wire):
     """``LeaseSpec``."""
 
     holder_identity: str | None = None
-    renew_time: datetime | None = None
+    renew_time: Time | None = None
 
 
 class Lease(Wire):
@@ -236,7 +244,7 @@ class CronJob(Wire):
 class Details(Wire):
     """``StatusDetails``."""
 
-    retry_after_seconds: float | None = None
+    retry_after_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class Status(Wire):
@@ -255,6 +263,14 @@ class ListMeta(Wire):
     continue_: str = msgspec.field(default="", name="continue")
 
 
+class _NamedMeta(Wire):
+    name: str
+
+
+class _Named(Wire):
+    metadata: _NamedMeta
+
+
 class _BookmarkMeta(Wire):
     resource_version: str
 
@@ -263,19 +279,14 @@ class _Bookmark(Wire):
     metadata: _BookmarkMeta
 
 
-class _Items(Wire):
+class _Items(Wire, Generic[W]):
     metadata: ListMeta
-    items: list[msgspec.Raw] | None
+    items: list[W] | None
 
 
-class _PodItems(Wire):
-    metadata: ListMeta
-    items: list[Pod] | None
-
-
-class _Change(Wire):
+class _Change(Wire, Generic[W]):
     type: str
-    object: msgspec.Raw
+    object: W
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -302,31 +313,42 @@ class Event(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Decoder(Generic[T]):
-    """Decodes lists and watch events of one kind of object."""
+    """Decodes lists and watch events of one kind of object, and keeps of each what is wanted of it."""
 
-    def __init__(self, kind: type[T]) -> None:
+    @overload
+    def __init__(self: "Decoder[W]", kind: type[W]) -> None: ...
+
+    @overload
+    def __init__(self, kind: type[W], wanted: Callable[[W], T]) -> None: ...
+
+    def __init__(self, kind: type[Any], wanted: Callable[[Any], Any] = lambda whole: whole) -> None:
+        """``wanted`` says what is kept of an object, and raises nothing; the whole of it unless told."""
+        self._wanted = wanted
         self._object = msgspec.json.Decoder(kind)
-        # A page of Pods in one go; items one by one, a quarter slower, only where that fails.
-        self._page = msgspec.json.Decoder(_PodItems) if kind is Pod else None
+        # Pages and events in one go; in parts, which takes longer, only where that fails.
+        self._page: msgspec.json.Decoder[_Items[Any]] = msgspec.json.Decoder(_Items[kind])  # type: ignore[valid-type]
+        self._change: msgspec.json.Decoder[_Change[Any]] = msgspec.json.Decoder(_Change[kind])  # type: ignore[valid-type]
 
     def object(self, data: bytes | msgspec.Raw) -> T:
-        """One object. Raises Malformed."""
+        """One object. Raises Malformed, with the object's name where that much can be read."""
         try:
-            return self._object.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Malformed(str(error)) from None
+            return self._wanted(self._object.decode(data))  # type: ignore[no-any-return]
+        except _UNREADABLE as error:
+            raise Malformed(f"{_name(data)}{error}") from None
 
     def page(self, data: bytes) -> "Page[T]":
         """One page of a list. Raises Malformed where not even the list around the items can be read."""
-        if self._page is not None:
-            try:
-                pods = self._page.decode(data)
-                return Page(pods.metadata.resource_version, pods.metadata.continue_, pods.items or [], [])  # type: ignore[arg-type]
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                pass
+        try:
+            whole = self._page.decode(data)
+        except _UNREADABLE:
+            return self._page_in_parts(data)
+        kept = [self._wanted(item) for item in whole.items or ()]
+        return Page(whole.metadata.resource_version, whole.metadata.continue_, kept, [])
+
+    def _page_in_parts(self, data: bytes) -> "Page[T]":
         try:
             raw = _items.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise Malformed(str(error)) from None
         page: Page[T] = Page(raw.metadata.resource_version, raw.metadata.continue_, [], [])
         items: list[T] = []
@@ -341,13 +363,22 @@ class Decoder(Generic[T]):
     def event(self, line: bytes) -> "Event[T]":
         """One line of a watch. Raises Malformed where it is no event at all."""
         try:
+            whole = self._change.decode(line)
+            if whole.type in _CHANGES:
+                return Event(whole.type, whole.object.metadata.resource_version, self._wanted(whole.object))
+        except _UNREADABLE:
+            pass  # a bookmark, an error, or something that cannot be read
+        return self._event_in_parts(line)
+
+    def _event_in_parts(self, line: bytes) -> "Event[T]":
+        try:
             change = _change.decode(line)
             if change.type == "BOOKMARK":
                 return Event("BOOKMARK", _bookmark.decode(change.object).metadata.resource_version)
             if change.type == "ERROR":
                 return Event("ERROR", status=_status.decode(change.object))
             version = _bookmark.decode(change.object).metadata.resource_version
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise Malformed(str(error)) from None
         try:
             return Event(change.type, version, self.object(change.object))
@@ -355,15 +386,24 @@ class Decoder(Generic[T]):
             return Event(change.type, version, broken=str(error))
 
 
-_items = msgspec.json.Decoder(_Items)
-_change = msgspec.json.Decoder(_Change)
+_CHANGES = frozenset(("ADDED", "MODIFIED", "DELETED"))
+_items = msgspec.json.Decoder(_Items[msgspec.Raw])
+_change = msgspec.json.Decoder(_Change[msgspec.Raw])
 _bookmark = msgspec.json.Decoder(_Bookmark)
 _status = msgspec.json.Decoder(Status)
+_named = msgspec.json.Decoder(_Named)
+
+
+def _name(data: bytes | msgspec.Raw) -> str:
+    try:
+        return f"{printable(_named.decode(data).metadata.name)}: "
+    except _UNREADABLE:
+        return ""
 
 
 def status(data: bytes) -> Status | None:
     """The Status in an error's body; None where a proxy or a load balancer wrote the body."""
     try:
         return _status.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None

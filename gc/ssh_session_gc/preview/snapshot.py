@@ -18,9 +18,7 @@ from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import NAMESPACES, PODS
 from ssh_session_gc.kube.retries import retried
-from ssh_session_gc.kube.wire import Decoder, Malformed, Pod
-
-_pods = Decoder(Pod)
+from ssh_session_gc.kube.wire import Malformed
 
 
 class CannotRead(Exception):
@@ -65,15 +63,15 @@ async def _sessions(
     sessions: list[Session] = []
     remarks: list[str] = []
 
-    def take(items: list[Pod], broken: list[str]) -> None:
-        sessions.extend(map(facts.session, items))
+    def take(items: list[Session], broken: list[str]) -> None:
+        sessions.extend(items)
         remarks.extend(f"a session Pod cannot be read and is left alone: {why}" for why in broken)
 
     try:
         await api.version()  # a server that is not there is not asked again and again
         if not api.tells_time:
             raise CannotRead(f"{api.host} {NO_DATE}")
-        await retried(list_all, api, PODS, namespace, query, _pods, take, progress)
+        await retried(list_all, api, PODS, namespace, query, facts.SESSIONS, take, progress)
         if not sessions and not remarks and not name:
             remarks.append(await _why_none(api, settings))
     except (ApiError, Unreachable, Malformed) as error:

@@ -46,7 +46,7 @@ class Watch:
         self._changed = asyncio.Event()
         self._hopeless = ""
         view.session_changed = lambda _: self._changed.set()
-        view.owners_changed = self._changed.set
+        view.all_changed = self._changed.set
         view.hopeless = self._give_up
         self._streams = [asyncio.create_task(stream) for stream in streams(api, settings, view)]
 
