@@ -41,6 +41,21 @@ test: .venv/.synced ## Run the tests, as many at a time as there are processors
 simulate: .venv/.synced ## Run SEEDS random worlds against the collector (FIRST= replays one)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),100) $(if $(FIRST),--first $(FIRST))
 
+.PHONY: soak
+soak: .venv/.synced ## Run the daemon under load and faults for MINUTES (30), and look whether it grows
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(ARGS)
+
+.PHONY: mutants
+mutants: .venv/.synced ## Break the policy on purpose and see whether the tests notice (ARGS= names some)
+	rm -rf .mutants && mkdir .mutants
+	cp -R gc .mutants/src
+	cp -R tests pyproject.toml .mutants
+	cd .mutants && PYTHONHASHSEED=0 ../$(BIN)/python -m tests.mutation $(ARGS)
+
+.PHONY: bench
+bench: .venv/.synced ## Measure everything beside what else there is, in under ten minutes
+	$(BIN)/python -m tests.bench --json bench.json $(ARGS)
+
 .PHONY: picture
 picture: .venv/.synced ## Make the README's picture anew, from a real run
 	$(BIN)/python docs/picture.py
@@ -73,7 +88,7 @@ sync: .venv/.synced ## Only set up .venv
 
 .PHONY: clean
 clean: ## Remove .venv, the tools and every cache
-	rm -rf .venv .tools dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools dist .mypy_cache .pytest_cache .ruff_cache .mutants .hypothesis .import_linter_cache
 
 # --frozen: the lock file as it is, so that a set-up never rewrites it. CI checks that it is up to date.
 .venv/.synced: $(UV) pyproject.toml uv.lock

@@ -1,11 +1,13 @@
 """The edges of the rules, one comparison each: every one of these was once changed without a test noticing."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from ssh_session_gc.core.clock import DRIFT, ServerClock
 from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState
-from ssh_session_gc.core.owners import REMEMBERED, Gap, Owners, Span, confirmed, doubts, ownership
+from ssh_session_gc.core.owners import REMEMBERED, Gap, Owners, Span, confirmed, doubts, ownership, unplaced
 from ssh_session_gc.core.policy import STUCK_AFTER, Policy, Verdict, judge, session_state, survey
 from tests.core.test_owners import T, pod, session
 
@@ -123,7 +125,7 @@ def test_whom_to_look_up_for_whom() -> None:
     assert doubts([session(T + 98)], known, TOLERANCE) == {"a": "containerssh-a", "b": "containerssh-b"}
     assert doubts([session(T + 10), session(T + 10, "b")], known, TOLERANCE).keys() == {"a", "b"}
     assert doubts([session(T + 10, "b"), session(T + 10)], known, TOLERANCE).keys() == {"a", "b"}
-    assert doubts([session(T + 10), session(T + 98)], confirmed(known, "a"), TOLERANCE).keys() == {"b"}
+    assert doubts([session(T + 10), session(T + 98)], confirmed(known, "a", T + 100), TOLERANCE).keys() == {"b"}
 
 
 def test_what_is_counted() -> None:
@@ -144,7 +146,8 @@ def test_what_is_counted() -> None:
     assert counts.owner_known is True
     just_due = survey([(found[0], judge(found[0], owners, policy, T + 130.5))], owners, policy, T + 130.5)
     assert just_due.longest_due == {Reason.OVER_AGE: 0.5}
-    assert survey([], Owners(unknown="x"), policy, now).owner_known is False
+    nothing = survey([], Owners(unknown="x"), policy, now)
+    assert (nothing.owner_known, nothing.oldest) == (False, 0.0)
 
 
 def test_the_exempt_are_shown_with_their_owner() -> None:
@@ -152,6 +155,17 @@ def test_the_exempt_are_shown_with_their_owner() -> None:
     verdict = judge(msgspec.structs.replace(session(T + 10), keep=True), owners, Policy(), T + 20)
     assert verdict.action is Action.KEEP
     assert verdict.ownership is not None
+
+
+def test_those_that_nothing_will_end_are_shown_with_their_owner() -> None:
+    owners = Owners().listed([pod("a", running=T)], T)
+    started = msgspec.structs.replace(session(T + 10), started=T + 11)
+    deleted = msgspec.structs.replace(started, deletion=T + 40)
+    never = Policy(max_age=0.0)
+    for it, policy in ((started, never), (deleted, Policy()), (deleted, Policy(max_age=0.0, force_after=9.0))):
+        verdict = judge(it, owners, policy, T + 20)
+        assert (verdict.action, verdict.reason, verdict.due, verdict.force) == (Action.KEEP, None, None, False)
+        assert verdict.ownership == ownership(it, owners, TOLERANCE)
 
 
 def test_stuck_begins_after_a_minute() -> None:
@@ -199,3 +213,116 @@ def test_the_oldest_of_the_ended_are_forgotten_first() -> None:
     for n in range(REMEMBERED + 1):
         known = known.saw(pod(f"p{n}", terminated=Span(T + n, T + n + 1), leaving=True), T + n + 1)
     assert {owner.pod_uid for owner in known.owners} == {f"p{n}" for n in range(1, REMEMBERED + 1)}
+
+
+def test_what_changes_nothing_is_the_same_value() -> None:
+    known = Owners().listed([pod("a", running=T), pod("b", running=T)], T + 10)
+    assert known.saw(pod("a", running=T), T + 20) is known
+
+
+def test_of_many_that_ended_the_oldest_end_is_forgotten_whenever_it_was_seen() -> None:
+    known = Owners().listed([], T)
+    for n in reversed(range(REMEMBERED + 1)):
+        known = known.saw(pod(f"p{n}", terminated=Span(T + n, T + n + 1), leaving=True), T + 1000)
+    assert {owner.pod_uid for owner in known.owners} == {f"p{n}" for n in range(1, REMEMBERED + 1)}
+
+
+def test_who_is_told_of_no_more_has_not_ended_when_an_older_one_began() -> None:
+    # A status that is older than what was seen before.
+    known = Owners().listed([pod("a", running=T + 30)], T + 31).saw(pod("a", running=T + 5), T + 60)
+    assert [(owner.started, owner.finished) for owner in known.owners] == [(T + 5, None), (T + 30, T + 60)]
+
+
+def test_a_stamped_session_lost_its_maker_when_that_one_ended_and_not_when_the_next_one_began() -> None:
+    known = Owners().listed([pod("a", running=T + 103, last=Span(T, T + 90))], T + 104)
+    assert ownership(session(T + 10, "a"), known, TOLERANCE).since == T + 90
+
+
+def test_nobody_is_looked_up_whose_end_was_seen() -> None:
+    known = Owners().listed([pod("a", terminated=Span(T, T + 50), leaving=True)], T + 60)
+    assert doubts([session(T + 10, "a"), session(T + 10)], known, TOLERANCE) == {}
+
+
+def test_one_session_that_cannot_be_placed_is_enough_to_look_at_every_pod() -> None:
+    known = Owners().listed([pod("a", running=T)], T + 5)
+    placed, unknown = session(T + 10), session(T - 10)
+    assert unplaced([placed, unknown], known, TOLERANCE)
+    assert not unplaced([placed], known, TOLERANCE)
+    assert not unplaced([], known, TOLERANCE)
+
+
+def test_the_longest_due_counts_in_whatever_order_they_come() -> None:
+    policy, owners, now = Policy(max_age=100.0), Owners(unknown="x"), T + 230
+    found = [Session(name, name, "1", T + created, "Running", started=T) for name, created in (("a", 10), ("b", 30))]
+    for order in (found, found[::-1]):
+        counts = survey([(s, judge(s, owners, policy, now)) for s in order], owners, policy, now)
+        assert counts.longest_due == {Reason.OVER_AGE: 120.0}
+
+
+def test_two_answers_that_leave_a_single_instant_agree() -> None:
+    clock = ServerClock().answered(5000.0, 10.0, 10.0)
+    assert clock.answered(4999.0, 10.0, 10.0).other is None
+    assert clock.answered(4998.9, 10.0, 10.0).other is not None
+    assert clock.agrees(ServerClock().answered(4999.0, 10.0, 10.0))
+    assert not clock.agrees(ServerClock().answered(4998.9, 10.0, 10.0))
+
+
+def test_a_clock_is_given_as_much_drift_as_time_has_passed() -> None:
+    clock = ServerClock().answered(5000.0, 10.0, 10.0)
+    assert clock.now(10.0) == 4990.0 + 10.0
+    assert clock.answered(5000.0, 10.5, 10.5).low == pytest.approx(4990.0 - DRIFT / 2, abs=1e-7)
+    for later, apart in ((0.5, DRIFT / 2), (100.0, DRIFT * 100)):
+        for edge in (-1.0, 1.0):
+            other = replace(clock, low=clock.low + edge, high=clock.high + edge, at=clock.at + later)
+            for much, agrees in ((0.9, True), (1.1, False)):
+                more = edge * apart * much
+                assert clock.agrees(replace(other, low=other.low + more, high=other.high + more)) is agrees
+
+
+def test_a_jump_is_believed_where_each_answer_agrees_with_the_one_before() -> None:
+    clock = ServerClock().answered(5000.0, 10.0, 10.0)
+    for date, local in ((9000.0, 11.0), (9003.0, 13.1), (9007.0, 16.2)):
+        clock = clock.answered(date, local, local)
+    assert clock.other is None
+    assert clock.now(16.2) == 9007.0
+
+
+def test_who_was_looked_up_and_is_gone_may_have_lived_until_then() -> None:
+    known = Owners().listed([pod("a", running=T), pod("b", running=T)], T + 10).lost("a", T + 20).lost("b", T + 20)
+    once = confirmed(known, "a", T + 100)
+    assert {o.pod_uid: (o.finished, o.confirmed) for o in once.owners} == {
+        "a": (T + 100, True),
+        "b": (T + 20, False),
+    }
+    # Once it is known, it stays so.
+    assert confirmed(once, "a", T + 900) == once
+
+
+@pytest.mark.parametrize(
+    ("created", "stamp", "unsure"),
+    [
+        (T + 7, "", True),  # within the tolerance of the first list
+        (T + 7.5, "", False),
+        (T + 97.5, "", False),
+        (T + 98, "", True),  # within the tolerance of the gap
+        (T + 500, "", True),
+        (T + 98, "a", False),
+        (T + 3, "unseen", True),
+    ],
+)
+def test_somebody_unseen_may_own_it_whoever_else_may(created: float, stamp: str, unsure: bool) -> None:
+    known = Owners().listed([pod("a", running=T)], T + 5).listed([pod("a", running=T)], T + 110, since=T + 100)
+    assert unplaced([session(created, stamp)], known, TOLERANCE) is unsure
+
+
+def test_who_is_about_to_start_again_did_not_make_what_is_older_though_its_pod_did() -> None:
+    known = (
+        Owners().listed([pod("a", running=T, first=True)], T + 10).saw(pod("a", terminated=Span(T, T + 90)), T + 91)
+    )
+    assert ownership(session(T + 50, "a"), known, TOLERANCE).since == T + 90
+
+
+def test_a_clock_is_sure_after_five_seconds() -> None:
+    clock = ServerClock().answered(5000.0, 10.0, 10.0)
+    assert not clock.answered(5004.0, 14.9, 14.9).sure
+    assert clock.answered(5005.0, 15.0, 15.0).sure

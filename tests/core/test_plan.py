@@ -98,6 +98,29 @@ def test_filters(wanted: Wanted, names: set[str]) -> None:
     assert found.total == 3
 
 
+def test_a_plan_says_of_when_and_of_whom_it_is() -> None:
+    pods = [
+        OwnerPod(name, name, START, "containerssh", running=START + at) for name, at in (("c", 5), ("b", 9), ("a", 9))
+    ]
+    owners = Owners().listed(pods, START + 10)
+    made = make(Snapshot((), owners, START + 20), Policy(), "ssh-sessions")
+    assert (made.now, made.namespace, made.unknown) == (START + 20, "ssh-sessions", "")
+    assert [owner.pod for owner in made.owners] == ["c", "a", "b"]
+    off = make(Snapshot((), owners, START + 20), Policy(ownerless=False), "ssh-sessions")
+    assert off.unknown == "owner=none"
+
+
+def test_what_is_never_due_comes_last_the_oldest_first() -> None:
+    found = plan(
+        session("b", keep=True, created=START + 20),
+        session("a", keep=True, created=START + 20),
+        session("c", keep=True, created=START + 10),
+        session("d", created=START + 30),
+    )
+    assert [row.session.name for row in found.rows] == ["d", "c", "a", "b"]
+    assert found.summary == {Action.COLLECT: 1, Action.KEEP: 3}
+
+
 def test_a_creator_that_restarted_twice_is_not_called_gone() -> None:
     # Its status holds the run before this one only; the one that made the session is in no status any more.
     pod = OwnerPod("owner", "u1", START, "containerssh", running=START + 900, last=Span(START + 600, START + 900))
@@ -126,7 +149,9 @@ def test_a_creator_that_restarted_twice_is_not_called_gone() -> None:
         (187_200, "2d4h"),
         (691_200, "8d"),
         (63_072_000, "2y"),
+        (5430, "90m"),
         (-61, "-61s"),
+        (-5400, "-90m"),
     ],
 )
 def test_ages_are_kubectls(seconds: float, text: str) -> None:
