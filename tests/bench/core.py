@@ -1,0 +1,218 @@
+"""The core alone, in a process of its own: reading and indexing lists, and judging all sessions again.
+
+The functions are the daemon's own; only the API server is played, by bytes that were made before.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from multiprocessing import get_context
+from typing import Any, cast
+
+import msgspec
+import structlog
+
+from ssh_session_gc.core.model import Reason
+from ssh_session_gc.daemon.collector import Collector
+from ssh_session_gc.daemon.election import Elector
+from ssh_session_gc.daemon.events import Recorder
+from ssh_session_gc.daemon.settings import Settings
+from ssh_session_gc.daemon.streams import streams
+from ssh_session_gc.daemon.view import View
+from ssh_session_gc.kube import wire
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.reflector import PAGE
+from ssh_session_gc.kube.resources import Kind
+from ssh_session_gc.telemetry.metrics import Metrics
+from tests.bench import pods
+from tests.bench.report import Row, Sample, beside, growth
+from tests.bench.setting import Bench
+
+OWNERS = 4
+
+
+class Scan(msgspec.Struct):
+    """A list of which nothing but its metadata is wanted: msgspec reads over the rest."""
+
+    metadata: wire.ListMeta
+
+
+class Played:
+    """An API server of which the daemon reads, and on which nobody deletes anything."""
+
+    sure_of_time = False
+
+    def __init__(self, pages: list[bytes]) -> None:
+        created = time.time() - 2 * pods.AGE
+        self._pages = pages
+        self._others = {
+            "deployments": _list([pods.deployment()]),
+            "pods": _list([pods.owner(number, created) for number in range(OWNERS)]),
+        }
+        self.news: asyncio.Queue[bytes] = asyncio.Queue()
+        """What the watch of the owners' Pods is to tell."""
+        self.clock_changed = None
+
+    def now(self) -> float:
+        """The time."""
+        return time.time()
+
+    async def request(self, verb: str, kind: Kind, namespace: str, *, query: Mapping[str, str]) -> bytes:
+        """A list, or the next page of it."""
+        if namespace == pods.SESSIONS:
+            return self._pages[int(query.get("continue", "0"))]
+        return self._others[kind.plural]
+
+    @asynccontextmanager
+    async def stream(
+        self, kind: Kind, namespace: str, query: Mapping[str, str], silence: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A watch."""
+        quiet = asyncio.Queue[bytes]()
+        yield _lines(self.news if (kind.plural, namespace) == ("pods", pods.OWNERS) else quiet)
+
+
+async def _lines(queue: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
+    while True:
+        yield await queue.get()
+
+
+def _list(items: list[pods.Object], **metadata: str) -> bytes:
+    said = {"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "999999", **metadata}, "items": items}
+    return msgspec.json.encode(said)
+
+
+def lists(size: int) -> list[bytes]:
+    """The pages of a list of so many sessions of several owners."""
+    created, made = time.time() - pods.AGE, list[bytes]()
+    for first in range(0, size, PAGE):
+        last = min(first + PAGE, size)
+        items = [pods.session(number, created, owner=number % OWNERS) for number in range(first, last)]
+        for number, item in enumerate(items, first):
+            item["metadata"]["resourceVersion"] = str(26_000 + number)
+        made.append(_list(items, **({"continue": str(len(made) + 1)} if last < size else {})))
+    return made
+
+
+class Core:
+    """The streams, the view and the collector of a daemon. Use as an async context manager: it has then read it
+    all."""
+
+    def __init__(self, pages: list[bytes]) -> None:
+        settings, metrics = Settings(), Metrics(dry_run=False)
+        self.api = Played(pages)
+        api = cast(Api, self.api)
+        self.view = View(settings, metrics, api.now)
+        recorder, elector = Recorder(api, settings.session_namespace), Elector(api, None, lambda _: None)
+        self.collector = Collector(self.view, api, settings, metrics, recorder, elector)
+        work = [*streams(api, settings, self.view), self.collector.run()]
+        self._tasks = [asyncio.create_task(each) for each in work]
+
+    async def __aenter__(self) -> "Core":
+        while any(feed.trouble for feed in self.view.feeds):  # noqa: ASYNC110 - nothing takes any time here
+            await asyncio.sleep(0)
+        await self.turns()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def turns(self) -> None:
+        """Lets everybody do what there is to do: each wakes up within a few turns, and does it in one."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def ownerless(self) -> float:
+        """When the sessions became due as Ownerless, added up: another number after each owner's end."""
+        verdicts = self.collector.verdicts.values()
+        return sum(verdict.due or 0.0 for verdict in verdicts if verdict.reason is Reason.OWNERLESS)
+
+
+def decoding(size: int, repeats: int) -> dict[str, list[float]]:
+    """Seconds of processor time for the same bytes: scanned, decoded into narrow structs, and all that we do."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    pages = lists(size)
+    narrow, scan = wire.Decoder(wire.Pod), msgspec.json.Decoder(Scan)
+    found: dict[str, list[float]] = {"scan": [], "narrow": [], "ours": []}
+    for _ in range(repeats):
+        for name in found:
+            gc.collect()
+            begun = time.process_time()
+            if name == "ours":
+                asyncio.run(_indexed(pages))
+            else:
+                decode = scan.decode if name == "scan" else narrow.page
+                for page in pages:
+                    decode(page)
+            found[name].append(time.process_time() - begun)
+    found["bytes"] = [float(sum(map(len, pages)))]
+    return found
+
+
+async def _indexed(pages: list[bytes]) -> None:
+    async with Core(pages) as core:
+        assert len(core.collector.verdicts) == len(core.view.sessions.by_uid)
+
+
+def owner_changes(size: int, repeats: int) -> dict[str, list[float]]:
+    """Seconds of processor time to judge all sessions again."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    return asyncio.run(_owner_changes(size, repeats))
+
+
+async def _owner_changes(size: int, repeats: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {"one": [], "all": []}
+    created, ended = time.time() - 2 * pods.AGE, time.time() - pods.AGE / 2
+    async with Core(lists(size)) as core:
+        gc.collect()
+        for restarts, (name, owners) in enumerate([("one", 1), ("all", OWNERS)] * repeats, 1):
+            changed = [pods.owner(n, created, restarts=restarts, restarted=ended + restarts) for n in range(owners)]
+            told = [msgspec.json.encode({"type": "MODIFIED", "object": each}) for each in changed]
+            before, begun = core.ownerless(), time.process_time()
+            for line in told:
+                core.api.news.put_nowait(line)
+            await core.turns()
+            found[name].append(time.process_time() - begun)
+            assert core.ownerless() != before
+    return found
+
+
+def figures(bench: Bench) -> list[Row]:
+    """Each in a fresh process, so that none finds the others' memory."""
+    rows: list[Row] = []
+    reading, judging = [], []
+    for size in bench.scale.sessions:
+        repeats = bench.scale.repeats if size <= 10_000 else 2
+        found = _apart(decoding, size, repeats)
+        took = {name: Sample("ms", [1000 * each for each in values]) for name, values in found.items()}
+        what = f"decode and index {size:,} sessions ({found['bytes'][0] / 1e6:.1f} MB)"
+        goal = "≤ 1.5 × msgspec"
+        rows += [
+            beside(
+                "start-up", what, took["ours"], "msgspec, narrow structs", took["narrow"], size=size, goal=goal
+            ).at_most(1.5),
+            beside("start-up", what, took["ours"], "msgspec, reading over it", took["scan"], size=size),
+        ]
+        reading.append((size, took["ours"].median))
+    rows.append(growth("start-up", "decode and index", reading))
+    for size in bench.scale.sessions:
+        repeats = bench.scale.repeats
+        found = _apart(owner_changes, size, repeats)
+        for name, what in (("one", "one of 4 owners restarts"), ("all", "all 4 owners restart")):
+            each = Sample("µs", [1e6 * seconds / size for seconds in found[name]])
+            row = Row("owner change", f"{what}, {size:,} sessions, for each", each, size, goal="≤ 2 µs")
+            rows.append(row.at_most(2.0, each.median))
+        judging.append((size, Sample("", found["one"]).median))
+    rows.append(growth("owner change", "time to judge all again", judging))
+    return rows
+
+
+def _apart(work: Any, *args: Any) -> dict[str, list[float]]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found: dict[str, list[float]] = pool.submit(work, *args).result()
+    return found

@@ -1,0 +1,102 @@
+"""API cost: requests and bytes in an hour, idle and with sessions that come and go: ours, a poller's, the CronJob's.
+
+The hours are virtual (``hours``). kubectl runs in real time behind a proxy that counts: its loop with nothing there,
+with sessions that are too young, and with some to delete; an hour of it is put together from these.
+"""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from tests.bench import burst, hours
+from tests.bench.hours import OPEN, STAYS, Cost
+from tests.bench.proxy import counted
+from tests.bench.report import Row, Sample, growth
+from tests.bench.sandbox import Sandbox
+from tests.bench.setting import Bench
+
+RUNS = 4
+"""Of the CronJob, in an hour."""
+IDLE = {"watch pods", "watch deployments", "get leases", "update leases"}
+"""What an idle daemon may ask for."""
+KIB = 1024
+
+
+def figures(bench: Bench) -> list[Row]:
+    """For each number of sessions an hour; the middle one beside the others."""
+    shown = {0, 100} | set(bench.scale.hourly[:2] if 100 not in bench.scale.hourly else ())
+    cron = _Cron(bench)
+    rows, costs = list[Row](), dict[int, Cost]()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for hourly in bench.scale.hourly:
+            ours = costs[hourly] = pool.submit(hours.hour, "daemon", hourly).result()
+            if hourly in shown:
+                elected = pool.submit(hours.hour, "elected", hourly).result()
+                poller = pool.submit(hours.hour, "poller", hourly).result()
+                rows += _rows(hourly, ours, elected, poller, cron.hour(hourly, ours.deleted))
+    points = [(hourly, cost.size - costs[0].size) for hourly, cost in costs.items() if hourly]
+    return [*rows, growth("API cost", "bytes beyond the idle hour's", points)]
+
+
+def _rows(hourly: int, ours: Cost, elected: Cost, poller: Cost, cron: Cost) -> list[Row]:
+    what = f"{hourly} sessions an hour, {ours.deleted} deleted" if hourly else f"idle, {OPEN} sessions open"
+    made = []
+    for name, cost in (("alone", ours), ("with a lease", elected)):
+        verbs = ", ".join(f"{count} {verb}" for verb, count in sorted(cost.verbs.items()))
+        row = Row("API cost", f"{what}, {name}: {verbs}", _requests(cost), hourly)
+        if not hourly:
+            row.goal = "watches and lease renewals only"
+            row.met = set(cost.verbs) <= IDLE
+        made.append(row)
+        for peer, other in (("poller, 10 s", poller), ("CronJob, 15 min", cron)):
+            theirs = _requests(other)
+            made.append(Row("API cost", f"{what}, {name}: requests", _requests(cost), hourly, peer, theirs))
+            made.append(Row("API cost", f"{what}, {name}: bytes", _size(cost), hourly, peer, _size(other)))
+    for row in made:
+        if row.theirs is not None:
+            row.ratio = row.ours.median / row.theirs.median
+    return made
+
+
+def _requests(cost: Cost) -> Sample:
+    return Sample("/h", [float(cost.requests)])
+
+
+def _size(cost: Cost) -> Sample:
+    return Sample("KiB/h", [cost.size / KIB])
+
+
+class _Cron:
+    """What the CronJob's loop costs."""
+
+    def __init__(self, bench: Bench) -> None:
+        few = bench.scale.kubectl
+        with bench.server() as server:
+            self._empty = self._once(bench.folder, server, 0)
+            due = self._once(bench.folder, server, few)
+            server.empty()
+            server.fill(OPEN)
+            young = self._once(bench.folder, server, 0)
+        self._each = [(cost - empty) / few for cost, empty in zip(due, self._empty, strict=True)]
+        self._open = [(cost - empty) / OPEN for cost, empty in zip(young, self._empty, strict=True)]
+
+    def hour(self, hourly: int, deleted: int) -> Cost:
+        """An hour in which it deletes so many."""
+        sessions = OPEN + hourly * STAYS / hours.HOUR
+        requests, size = (
+            RUNS * (empty + sessions * one) + deleted * each
+            for empty, one, each in zip(self._empty, self._open, self._each, strict=True)
+        )
+        return Cost(round(requests), round(size), {}, deleted)
+
+    @staticmethod
+    def _once(folder: Path, server: Sandbox, due: int) -> tuple[int, int]:
+        """Requests and bytes of one run. Each is in a new container, so nothing is cached before it."""
+        server.requests()
+        home = folder / f"home-{due}-{len(list(folder.iterdir()))}"
+        home.mkdir()
+        server.fill(due, age=burst.OLD)
+        with counted(server.url) as proxy:
+            burst.loop(home, write_kubeconfig(home / "kubeconfig", proxy.url))
+        return len(server.requests()), proxy.size

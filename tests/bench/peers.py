@@ -1,0 +1,117 @@
+"""What the daemon is measured beside: ``python -m tests.bench.peers``, one process each.
+
+Each is what somebody would write who needed nothing but this one thing, with the client library that the daemon
+uses: the limit, or the usual way. They print a line when they are ready, and one in answer to each line that they
+read.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.bench.pods import SELECTOR, SESSIONS
+
+OPTIONS = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 30}
+_IMPORTS = """
+import sys
+import ssh_session_gc.cli.main, ssh_session_gc.cli.run, ssh_session_gc.telemetry.log
+print("\\n".join(name for name in sys.modules if not name.startswith(("ssh_session_gc", "__"))))
+"""
+
+
+async def delete(kubeconfig: str, how: str, concurrency: int) -> None:
+    """Deletes the Pods whose names a line holds, with so many requests at a time; answers with the seconds."""
+    import aiohttp
+    from kubernetes_asyncio import client, config
+
+    configuration = client.Configuration()
+    await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration, persist_config=False)
+    configuration.connection_pool_maxsize = 0
+    async with client.ApiClient(configuration) as api:
+        if how == "bare":
+            # As the daemon has it: without the search for ~/.netrc and proxies that comes with each request.
+            pool = api.rest_client.pool_manager
+            api.rest_client.pool_manager = aiohttp.ClientSession(connector=pool.connector)
+            pool.detach()
+        one = _bare(api, str(configuration.host)) if how == "bare" else _models(client.CoreV1Api(api))
+
+        async def work(names: list[str]) -> None:
+            while names:
+                await one(names.pop())
+
+        print("ready", flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            names = line.split()[::-1]
+            begun = time.perf_counter()
+            await asyncio.gather(*(work(names) for _ in range(concurrency)))
+            print(time.perf_counter() - begun, flush=True)
+
+
+def _bare(api: Any, host: str) -> Callable[[str], Awaitable[None]]:
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+
+    async def one(name: str) -> None:
+        url = f"{host}/api/v1/namespaces/{SESSIONS}/pods/{name}"
+        request = api.rest_client.request
+        async with await request("DELETE", url, headers=headers, body=OPTIONS, _preload_content=False) as response:
+            assert response.status == 200, response.status
+            await response.read()
+
+    return one
+
+
+def _models(core: Any) -> Callable[[str], Awaitable[None]]:
+    async def one(name: str) -> None:
+        await core.delete_namespaced_pod(name, SESSIONS, grace_period_seconds=30)
+
+    return one
+
+
+async def watch(kubeconfig: str) -> None:
+    """Keeps the session Pods in a dictionary, as models, by the library's own Watch."""
+    from kubernetes_asyncio import client, config
+    from kubernetes_asyncio.watch import Watch
+
+    await config.load_kube_config(config_file=kubeconfig, persist_config=False)
+    async with client.ApiClient() as api:
+        core, pods = client.CoreV1Api(api), {}
+        listed = await core.list_namespaced_pod(SESSIONS, label_selector=SELECTOR)
+        pods = {pod.metadata.uid: pod for pod in listed.items}
+        version = listed.metadata.resource_version
+        print("ready", flush=True)
+        stream = Watch().stream(core.list_namespaced_pod, SESSIONS, label_selector=SELECTOR, resource_version=version)
+        async for event in stream:
+            pod = event["object"]
+            if event["type"] == "DELETED":
+                pods.pop(pod.metadata.uid, None)
+            else:
+                pods[pod.metadata.uid] = pod
+
+
+def dependencies() -> None:
+    """Imports every module that ``run`` imports and that is none of ours."""
+    ran = subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, text=True, check=True)
+    found = json.dumps(ran.stdout.split())
+    code = f"import importlib, sys\nfor name in {found}:\n    importlib.import_module(name)\n"
+    # In place of this process, which has imported things of its own.
+    os.execv(sys.executable, [sys.executable, "-c", code + "print('ready', flush=True)\nsys.stdin.readline()\n"])
+
+
+def main() -> None:
+    """Is the peer that the arguments name."""
+    which, *args = sys.argv[1:]
+    if which == "delete":
+        asyncio.run(delete(args[0], args[1], int(args[2])))
+    elif which == "watch":
+        asyncio.run(watch(*args))
+    else:
+        dependencies()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The programs that are measured, each a process of its own: the daemon and those that stand beside it.
+
+Knows how they are started and asked, and what the kernel says of a process. Does not know what is measured.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+PATIENCE = 120.0
+"""Seconds in which a program does what it is to do, or never will."""
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Memory(NamedTuple):
+    """What a process holds, in bytes, as ``/proc`` has it: all of it, its share of what is shared, what is its
+    alone, and the most that it ever held."""
+
+    resident: int
+    proportional: int
+    unique: int
+    peak: int
+
+
+class Program:
+    """One process. Use as a context manager."""
+
+    def __init__(self, *command: str | Path, log: Path, **env: str) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "SSH_SESSION_GC", "PYTHONPROFILE"))}
+        self.log = log
+        with log.open("wb") as err:
+            self.begun = time.time()
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, env=clean | env, text=True
+            )
+
+    def __enter__(self) -> "Program":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def line(self) -> str:
+        """The next line that it prints. Raises RuntimeError where it ends instead."""
+        assert self._process.stdout is not None
+        line: str = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"it ended: {self.log.read_text()[-2000:]}")
+        return line.rstrip("\n")
+
+    def ask(self, question: str) -> str:
+        """What it prints in answer to a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(question + "\n")
+        self._process.stdin.flush()
+        return self.line()
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it has used, in hundredths."""
+        # After the name, which may hold anything: the 12th and 13th field are user and system time (proc(5)).
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+
+    def memory(self) -> Memory:
+        """What it holds now."""
+        proc = Path(f"/proc/{self._process.pid}")
+        found = dict(re.findall(r"^(\w+): +(\d+) kB", (proc / "smaps_rollup").read_text(), re.MULTILINE))
+        unique = int(found["Private_Clean"]) + int(found["Private_Dirty"])
+        peak = re.findall(r"^VmHWM:\s+(\d+) kB", (proc / "status").read_text(), re.MULTILINE)[0]
+        return Memory(int(found["Rss"]) << 10, int(found["Pss"]) << 10, unique << 10, int(peak) << 10)
+
+    def pause(self) -> None:
+        """It stands still until ``go_on``."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Ends ``pause``."""
+        self._process.send_signal(signal.SIGCONT)
+
+
+class Daemon(Program):
+    """``ssh-session-gc run``."""
+
+    def __init__(self, kubeconfig: Path, folder: Path, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        super().__init__(
+            *(str(Path(sys.executable).with_name("ssh-session-gc")), "run", "--log-format", "json"),
+            *("--kubeconfig", str(kubeconfig), "--listen", self._url.removeprefix("http://"), *options),
+            log=folder / "daemon.log",
+        )
+
+    def __enter__(self) -> "Daemon":
+        return self
+
+    def ready(self) -> float:
+        """Waits until every stream is in step. Gives the seconds since its start. Raises TimeoutError."""
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self._url}/readyz", timeout=PATIENCE):
+                    return time.time() - self.begun
+            except (urllib.error.URLError, OSError) as error:
+                if self._process.poll() is not None or time.time() - self.begun > PATIENCE:
+                    raise TimeoutError(f"the daemon is not ready: {error}: {self.log.read_text()[-2000:]}") from None
+            time.sleep(0.02)
+
+    def metrics(self, *names: str) -> list[float]:
+        """For each of these metrics the sum of all its series, or the one series where the name has labels."""
+        with urllib.request.urlopen(f"{self._url}/metrics", timeout=PATIENCE) as answer:
+            text = answer.read().decode()
+        series = [
+            re.compile(rf"^ssh_session_gc_{re.escape(name)}(?:\{{.*\}})? (\S+)$", re.MULTILINE) for name in names
+        ]
+        return [sum(map(float, each.findall(text))) for each in series]
+
+    def deleting(self) -> float:
+        """Waits until it is sure of the time, before which it deletes nothing. Gives the time."""
+        # It asks again 5 s after its first answer; that and its first second are over then.
+        time.sleep(max(0.0, self.begun + self.ready() + 6.5 - time.time()))
+        return time.time()
+
+
+def bare(kubeconfig: Path, folder: Path, concurrency: int, *, models: bool = False) -> Program:
+    """Deletes Pods whose names it is given."""
+    how = "models" if models else "bare"
+    return _peer(folder, "delete", str(kubeconfig), how, str(concurrency))
+
+
+def watcher(kubeconfig: Path, folder: Path) -> Program:
+    """Follows the sessions by kubernetes_asyncio's own watch."""
+    return _peer(folder, "watch", str(kubeconfig))
+
+
+def dependencies(folder: Path) -> Program:
+    """A process that has imported what the daemon imports, and none of the daemon."""
+    return _peer(folder, "dependencies")
+
+
+def _peer(folder: Path, *args: str) -> Program:
+    return Program(sys.executable, "-m", "tests.bench.peers", *args, log=folder / f"{args[0]}.log")

@@ -1,0 +1,99 @@
+"""Start-up and memory: the daemon from its execution until every stream is in step, and what it holds then."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench.programs import Daemon, Memory, dependencies
+from tests.bench.report import Row, Sample, beside, growth
+from tests.bench.setting import Bench
+
+SETTLED = 1.0
+"""Seconds after which what was needed for the start alone is given back."""
+FEW = 10_000
+"""Up to so many sessions everything is measured several times."""
+IMPORTS = ("pass", "import ssh_session_gc.cli.main, ssh_session_gc.cli.run, ssh_session_gc.telemetry.log")
+MIB = 2**20
+
+
+class Run(NamedTuple):
+    """One start."""
+
+    seconds: float
+    cpu: float
+    memory: Memory
+
+
+def figures(bench: Bench) -> list[Row]:
+    """With no sessions, and with more and more."""
+    rows = [_imports(bench)]
+    found: dict[int, list[Run]] = {}
+    for size in (0, *bench.scale.sessions):
+        with bench.server() as server:
+            server.fill(size)
+            repeats = bench.scale.repeats if size <= FEW else 1
+            found[size] = [_once(bench, server.kubeconfig) for _ in range(repeats)]
+    for size, runs in found.items():
+        what = f"exec to in step, {size:,} sessions"
+        rows.append(Row("start-up", what, Sample("s", [run.seconds for run in runs]), size))
+        rows.append(Row("start-up", f"{what}: processor time", Sample("s", [run.cpu for run in runs]), size))
+    more = _beyond_empty(found, bench.scale.sessions[-3:], lambda run: run.cpu)
+    rows.append(growth("start-up", "processor time beyond the empty daemon's", more))
+    return rows + _memory(bench, found)
+
+
+def _once(bench: Bench, kubeconfig: Path) -> Run:
+    with Daemon(kubeconfig, bench.folder, "--max-age", "24h") as daemon:
+        seconds, cpu = daemon.ready(), daemon.cpu()
+        time.sleep(SETTLED)
+        return Run(seconds, cpu, daemon.memory())
+
+
+def _imports(bench: Bench) -> Row:
+    """The interpreter alone, and with all that ``run`` imports."""
+    empty, full = Sample("s", []), Sample("s", [])
+    for _ in range(bench.scale.repeats):
+        for code, sample in zip(IMPORTS, (empty, full), strict=True):
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            sample.values.append(time.perf_counter() - begun)
+    return beside("start-up", "Python with all imports", full, "Python alone", empty)
+
+
+def _memory(bench: Bench, found: dict[int, list[Run]]) -> list[Row]:
+    alone = []
+    for _ in range(bench.scale.repeats):
+        with dependencies(bench.folder) as program:
+            program.line()
+            alone.append(program.memory())
+    rows = []
+    for what, kind in (("resident", "resident"), ("proportional", "proportional"), ("its own", "unique")):
+        ours = Sample("MiB", [getattr(run.memory, kind) / MIB for run in found[0]])
+        theirs = Sample("MiB", [getattr(memory, kind) / MIB for memory in alone])
+        row = beside("memory", f"empty daemon, {what}", ours, "its dependencies imported", theirs)
+        if kind == "resident":
+            row.goal = "≤ 1.15 × its dependencies"
+            row.at_most(1.15)
+        rows.append(row)
+    for size in bench.scale.sessions:
+        resident = Sample("MiB", [run.memory.resident / MIB for run in found[size]])
+        rows.append(Row("memory", f"{size:,} sessions, resident", resident, size))
+        peak = Sample("MiB", [run.memory.peak / MIB for run in found[size]])
+        rows.append(Row("memory", f"{size:,} sessions, at the most", peak, size))
+        ((_, each),) = _beyond_empty(found, (size,), lambda run: run.memory.resident)
+        row = Row("memory", f"{size:,} sessions, each", Sample("B", [each / size]), size, goal="≤ 1 KiB")
+        rows.append(row.at_most(1024, each / size))
+    more = _beyond_empty(found, bench.scale.sessions[-3:], lambda run: run.memory.resident)
+    return [*rows, growth("memory", "resident beyond the empty daemon's", more)]
+
+
+def _beyond_empty(
+    found: dict[int, list[Run]], sizes: tuple[int, ...], what: Callable[[Run], float]
+) -> list[tuple[int, float]]:
+    """What so many sessions add, by the medians."""
+    empty = statistics.median(map(what, found[0]))
+    return [(size, statistics.median(map(what, found[size])) - empty) for size in sizes]
