@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import trustme
+from aiohttp import web
 from kubernetes_asyncio.config import incluster_config
 
 from ssh_session_gc.kube import client
@@ -218,3 +219,25 @@ async def test_the_environments_proxy(
     async with connect(loader(str(kubeconfig), None), Observed()) as made:
         assert made._client.rest_client.proxy == proxy
         assert not made._client.rest_client.pool_manager.trust_env
+
+
+async def test_an_answer_from_elsewhere_is_no_answer(tmp_path: Path) -> None:
+    async def elsewhere(_: web.Request) -> web.Response:
+        raise web.HTTPFound("/login")
+
+    async def login(_: web.Request) -> web.Response:
+        return web.Response(text="<html>Who are you?</html>")
+
+    app = web.Application()
+    app.router.add_route("*", "/login", login)
+    app.router.add_route("*", "/{path:.*}", elsewhere)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{runner.addresses[0][1]}")
+        async with connect(loader(str(kubeconfig), None), Observed()) as api:
+            with pytest.raises(Unreachable, match="redirects to another address"):
+                await api.request("delete", PODS, "ssh-sessions", "a", body={})
+    finally:
+        await runner.cleanup()

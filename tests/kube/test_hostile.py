@@ -1,23 +1,33 @@
 """Whatever a Pod says: it is read or refused, never a crash, and nothing of it comes out huge or unprintable."""
 
+import asyncio
+import gzip
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.explain import explain
+from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, TTL
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy, judge, session_state, survey
 from ssh_session_gc.core.times import format_instant
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
-from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload
+from ssh_session_gc.kube.client import ApiError, Unreachable, connect, loader
+from ssh_session_gc.kube.resources import PODS
+from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload, status
 from ssh_session_gc.preview.explained import lines
+from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from ssh_session_gc.telemetry.metrics import Metrics
 from tests.preview.dumps import RECORDINGS
 
 NOW = 1_795_403_400.0
@@ -37,6 +47,29 @@ def recorded(stream: str) -> list[dict[str, Any]]:
 SESSIONS, OWNERS = recorded("session-pods"), recorded("owner-pods")
 WORKLOADS = recorded("deployment")
 
+TIMES = [
+    "0001-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+23:59",
+    "0001-01-01T00:00:00-23:59",
+    "0000-01-01T00:00:00Z",
+    "1969-12-31T23:59:59.999999Z",
+    "2026-11-23T03:09:27.123456789Z",
+    "2026-11-23T03:09:27",  # in whose time?
+    "2026-11-23t03:09:27z",
+    "2026-11-23T23:59:60Z",
+    "2026-11-23T24:00:00Z",
+    "2026-11-23T03:09:27+24:00",
+    "2026-02-30T00:00:00Z",
+    "2999-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59.9999999Z",
+    "9999-12-31T23:59:59+23:59",
+    "9999-12-31T23:59:59-23:59",
+    "10000-01-01T00:00:00Z",
+    "+12026-11-23T03:09:27Z",
+    "1795403400",
+    "",
+]
 absurd = st.one_of(
     st.none(),
     st.booleans(),
@@ -45,11 +78,8 @@ absurd = st.one_of(
     st.text(max_size=20),
     st.sampled_from(
         [
-            "0001-01-01T00:00:00Z",
-            "9999-12-31T23:59:59Z",
-            "2999-01-01T00:00:00+14:00",
-            "2026-11-23T03:09:27.123456789Z",
-            "not a time",
+            *TIMES,
+            10**1000,
             "x" * 300_000,
             "\x1b[2J\x1b]0;owned\x07",
             "\u202eevil\u2066",
@@ -94,11 +124,17 @@ def fit_to_show(text: str) -> None:
 @settings(max_examples=400)
 @given(spoiled(SESSIONS), st.lists(spoiled(OWNERS), max_size=3))
 def test_any_session_and_any_owners(session_pod: bytes, owner_pods: list[bytes]) -> None:
+    judged(session_pod, *owner_pods)
+
+
+def judged(session_pod: bytes, *owner_pods: bytes) -> bool:
+    """Reads, judges and shows a session as it may come. Whether it could be read."""
     decoder = Decoder(Pod)
     try:
         session = facts.session(decoder.object(session_pod))
-    except Malformed:
-        return
+    except Malformed as error:
+        fit_to_show(str(error))
+        return False
     owners = Owners()
     for at, each in enumerate(owner_pods):
         try:
@@ -117,6 +153,111 @@ def test_any_session_and_any_owners(session_pod: bytes, owner_pods: list[bytes])
         fit_to_show(text)
     if verdict.due is not None:
         format_instant(verdict.due)
+    return True
+
+
+def times(at: Any) -> Iterator[tuple[Any, Any]]:
+    """Wherever a time is in an object: what holds it, and under which key."""
+    for key, value in list(at.items()) if isinstance(at, dict) else enumerate(at):
+        if isinstance(value, dict | list):
+            yield from times(value)
+        elif isinstance(value, str) and value.startswith("2026-") and value.endswith("Z"):
+            yield at, key
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_absurd_times_one_by_one_and_everywhere(time: str) -> None:
+    owner = json.dumps(OWNERS[-1]).encode()
+    for pod in SESSIONS[:: len(SESSIONS) // 8]:
+        plain, absurd_pod = json.dumps(pod).encode(), deepcopy(pod)
+        for place, key in times(absurd_pod):
+            was, place[key] = place[key], time
+            judged(json.dumps(absurd_pod).encode(), owner)
+            judged(plain, json.dumps(absurd_pod).encode())
+            place[key] = was
+        for place, key in times(absurd_pod):
+            place[key] = time
+        judged(json.dumps(absurd_pod).encode(), owner)
+        judged(plain, json.dumps(absurd_pod).encode())
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "readable"),
+    [
+        (b'"phase": "Running"', b'"phase": "Running", "phase": "Failed"', True),
+        (b'"metadata": {', b'"metadata": {}, "metadata": {', False),
+        (b'"phase": "Running"', b'"phase": "\\u0000\\u001b[2J\\u202e"', True),
+        (b'"phase": "Running"', b'"phase": "\\ud800"', False),
+        (b'"phase": "Running"', b'"phase": "\xff\xfe"', False),
+        (b'"phase": "Running"', b'"phase": "Run\nning"', False),
+        (b'"phase": "Running"', b'"phase": NaN', False),
+        (b'"phase": "Running"', b'"phase": Infinity', False),
+        (b'"phase": "Running"', b'"phase": "Running",', False),
+        (b'"phase": "Running"', b'"x": "\xff\xfe", "phase": "Running"', True),
+        (b'"phase": "Running"', b'"x": ' + 200_000 * b"[" + 200_000 * b"]" + b', "phase": "Running"', False),
+        (
+            b'"phase": "Running"',
+            b'"x": ' + 200_000 * b'{"x":' + b"1" + 200_000 * b"}" + b', "phase": "Running"',
+            False,
+        ),
+        (b'"phase": "Running"', b'"phase": ' + 200_000 * b"[", False),
+        (b'"restartCount": 0', b'"restartCount": 1' + 100 * b"0", True),
+        (b'"restartCount": 0', b'"restartCount": 1' + 5000 * b"0", False),
+        (b'"restartCount": 0', b'"restartCount": -1', True),
+        (b'"restartCount": 0', b'"restartCount": 1e999', False),
+        (b'"restartCount": 0', b'"restartCount": 0.5', False),
+        (b'"state": {"running"', b'"state": {"terminated": {"exitCode": 1' + 4000 * b"0" + b'}, "running"', False),
+        (b"{", b"\xef\xbb\xbf{", False),
+        (b"{", b"", False),
+    ],
+)
+def test_what_no_json_library_writes(was: bytes, now: bytes, readable: bool) -> None:
+    plain = json.dumps(next(pod for pod in SESSIONS if pod["status"]["phase"] == "Running")).encode()
+    assert was in plain
+    pod = plain.replace(was, now, 1)
+    assert judged(pod) == readable
+    assert judged(plain, pod)
+    decoder = Decoder(Pod)
+    for line in (b'{"type":"MODIFIED","object":%s}' % pod, b'{"type":"%s","object":{}}' % pod):
+        with suppress(Malformed):
+            assert (decoder.event(line).object is not None) == readable
+    with suppress(Malformed):
+        page = decoder.page(b'{"metadata":{"resourceVersion":"1"},"items":[%s,%s]}' % (plain, pod))
+        assert (len(page.items), len(page.broken)) == ((2, 0) if readable else (1, 1))
+    with suppress(Malformed):
+        decoder.page(b'{"metadata":{"resourceVersion":"1","x":%s},"items":[]}' % pod)
+    status(b'{"details":{"x":%s}}' % pod)
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    pod = {**SESSIONS[0], "spec": {}}
+    [broken] = Decoder(Pod).page(json.dumps({"metadata": {}, "items": [pod]}).encode()).broken
+    assert broken.startswith(f"{pod['metadata']['name']}: ")
+    event = Decoder(Pod).event(json.dumps({"type": "ADDED", "object": pod}).encode())
+    assert event.broken == broken
+    pod["metadata"] = pod["metadata"] | {"name": "\x1b[2J" + 300_000 * "x"}
+    with pytest.raises(Malformed) as caught:
+        Decoder(Pod).object(json.dumps(pod).encode())
+    fit_to_show(str(caught.value))
+
+
+@pytest.mark.parametrize("seconds", [b"-1", b"-1e300", b"1e999", b'"soon"', b"1" + 400 * b"0"])
+def test_nobody_is_asked_again_before_the_answer(seconds: bytes) -> None:
+    read = status(b'{"code":429,"details":{"retryAfterSeconds":%s}}' % seconds)
+    assert read is None or read.details is None or (read.details.retry_after_seconds or 0) >= 0
+
+
+def test_nothing_is_kept_of_what_is_huge() -> None:
+    pod = deepcopy(SESSIONS[0])
+    pod["metadata"]["annotations"] = dict.fromkeys((KEEP, TTL, OWNER_POD_NAME, "containerssh_ip", "x"), 260000 * "x")
+    pod["metadata"]["labels"] |= {"containerssh_username": 260_000 * "y"}
+    pod["spec"]["containers"] *= 3000
+    pod["status"]["containerStatuses"] = [
+        {"name": f"c{n}", "restartCount": 0, "state": {"waiting": {"reason": 1000 * "z"}}} for n in range(3000)
+    ]
+    session = facts.SESSIONS.object(json.dumps(pod).encode())
+    assert len(msgspec.json.encode(session)) < 2000
+    assert judged(json.dumps(pod).encode())
 
 
 @settings(max_examples=200)
@@ -146,3 +287,73 @@ def test_duplicate_keys_and_many_containers(copies: int) -> None:
     doubled = json.dumps(pod)[:-1] + (', "metadata": ' + json.dumps(pod["metadata"])) * (copies - 1) + "}"
     session = facts.session(Decoder(Pod).object(doubled.encode()))
     assert session.name == pod["metadata"]["name"]
+
+
+def ok(body: bytes, *head: bytes) -> bytes:
+    """An answer as it may come over the line."""
+    return b"\r\n".join((b"HTTP/1.1 200 OK", *head, b"Content-Length: %d" % len(body), b"", body))
+
+
+PACKED = gzip.compress(1000 * b'{"a": 1}', mtime=0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x00\x01\x02\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 99999 OK\r\n\r\n",
+        b"HTTP/1.1 999 \xff\xfe\x1b[2J\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhello!",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello!",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nhello!",
+        b"HTTP/1.1 200 OK\r\nX: " + 100_000 * b"a" + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + 20_000 * b"X: a\r\n" + b"\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::bad\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 x\r\nRetry-After: " + 400 * b"9" + b"\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 x\r\nRetry-After: -1\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 500 x\r\nContent-Length: 60000\r\n\r\n" + 60_000 * b"[",
+        ok(PACKED, b"Content-Encoding: gzip"),
+        ok(PACKED[:-20], b"Content-Encoding: gzip"),
+        ok(PACKED[:15], b"Content-Encoding: gzip"),
+        ok(b'{"a": 1}', b"Content-Encoding: gzip"),
+        ok(b'{"a": 1}', b"Content-Encoding: deflate"),
+        ok(b'{"a": 1}', b"Content-Encoding: br"),
+        ok(b'{"a": 1}', b"Content-Encoding: zstd"),
+        ok(b'{"a": 1}', b"Content-Encoding: gzip, gzip"),
+        ok(b"{}", b"Set-Cookie: \xff\x00=;;;="),
+        ok(b"{}", b"Date: Mon, 32 Nov 2026 25:61:61 XYZ"),
+        ok(b"{}", b"Date: Mon, 01 Jan 99999999999 00:00:00 GMT"),
+    ],
+)
+async def test_any_answer_of_whatever_listens_there(answer: bytes, tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url)
+    async with server, connect(loader(str(kubeconfig), None), Metrics(dry_run=False)) as api:
+        try:
+            with suppress(Malformed):
+                facts.SESSIONS.page(await api.request("list", PODS, "ssh-sessions"))
+        except (ApiError, Unreachable) as error:
+            fit_to_show(str(error))
+        try:
+            async with api.stream(PODS, "ssh-sessions", {}, 30.0) as told:
+                async for line in told:
+                    with suppress(Malformed):
+                        facts.SESSIONS.event(line)
+        except (ApiError, Unreachable) as error:
+            fit_to_show(str(error))

@@ -393,7 +393,8 @@ async def test_a_token_that_is_rotated_on_disk(tmp_path: Path) -> None:
         cluster.faults.cut_watches()
         cluster.add("b")
         await cluster.mirrored()
-        assert "unauthorized" in cluster.mirror.causes
+        # Whichever request was refused first had the token read again.
+        assert 401 in {request.code for request in cluster.server.requests}
 
 
 async def test_a_server_that_is_restarted_elsewhere_in_time(cluster: Cluster) -> None:

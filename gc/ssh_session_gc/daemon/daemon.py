@@ -21,7 +21,7 @@ from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.kube.resources import NAMESPACES
 from ssh_session_gc.kube.retries import retried
-from ssh_session_gc.telemetry.http import Server, out_of_sync
+from ssh_session_gc.telemetry.http import Server, unheard
 from ssh_session_gc.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger()
@@ -39,7 +39,9 @@ class Daemon:
 
     def __init__(self, settings: Settings, api: Api, metrics: Metrics, *, silence: float = SILENCE) -> None:
         self._settings, self._api, self._metrics, self._silence = settings, api, metrics, silence
+        self._time = asyncio.get_running_loop().time
         self._started = 0.0
+        """When the API server first answered, on the event loop's clock; 0 before."""
         self._hopeless: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.view = View(settings, metrics, api.now)
         self.view.hopeless = self._give_up
@@ -48,6 +50,8 @@ class Daemon:
         self.collector = Collector(self.view, api, settings, metrics, self._recorder, self.elector)
         self.server = Server(metrics.registry, self.healthy, self.ready)
         metrics.watch(self.collector.survey)
+        for feed in self.view.feeds:
+            metrics.synced(feed.stream, synced=False)
 
     async def run(self, stop: asyncio.Event, host: str, port: int) -> None:
         """Runs until ``stop``, then ends within a second or two. Raises StartError."""
@@ -64,13 +68,18 @@ class Daemon:
         log.info("stopped")
 
     def healthy(self) -> Mapping[str, str]:
-        """The checks of ``/healthz``: no stream has been out of step for too long."""
+        """The checks of ``/healthz``: the API server has said something on each stream, be it no.
+
+        A restart may mend a stream that hangs, or cannot reach the API server by the addresses and certificates read
+        when we started. It gives nobody a permission, and loses what is known of owners that are gone.
+        """
         if not self._started:
             return {}
-        now = self._api.now()
+        now, heard = self._time(), self._metrics.heard
         return {
-            feed.stream: out_of_sync(now - (feed.fell_behind or self._started)) if feed.trouble else ""
+            feed.stream: unheard(now - max(self._started, heard.get(feed.stream, 0.0)))
             for feed in self.view.feeds
+            if feed is not self.view.owner_pods or self.view.workload.selector  # nobody asks for them without
         }
 
     def ready(self) -> Mapping[str, str]:
@@ -87,7 +96,7 @@ class Daemon:
             raise StartError(f"{error}; check the address and the credentials (--kubeconfig, --context)") from None
         if not self._api.tells_time:
             raise StartError(f"{self._api.host} {NO_DATE}")
-        self._started = self._api.now()
+        self._started = self._time()
         log.info(
             "started",
             version=__version__,
@@ -117,11 +126,13 @@ class Daemon:
     async def _unless(self, stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
         """Whether it was done before ``stop`` came. Raises what it raises."""
         working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        done = working.done()
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            done = working.done()
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
         if done:
             working.result()
         return done

@@ -79,8 +79,6 @@ class Feed:
         self.synced_once = False
         self.trouble = UNREAD
         """Why the stream is out of step; "" while it is in step."""
-        self.fell_behind: float | None = None
-        """Since when it is out of step; None while it is in step, and before the first time."""
         self.last_news: float | None = None
         """When it last brought anything; None before the first list."""
         self._reported = ""
@@ -88,19 +86,15 @@ class Feed:
     def sync(self, trouble: str) -> None:
         """The stream is in step (no ``trouble``), or has fallen behind and why."""
         if not trouble:
-            self.synced_once, self.fell_behind = True, None
+            self.synced_once = True
             if self._reported:
                 self._reported = ""
                 log.info("stream_restored", stream=self.stream)
-        elif not self.trouble:
-            self.fell_behind = self._now()
         self.trouble = trouble
         self._metrics.synced(self.stream, not trouble)
 
     def clock_moved(self, seconds: float) -> None:
         """Moves what was dated by the API server's clock."""
-        if self.fell_behind is not None:
-            self.fell_behind += seconds
         if self.last_news is not None:
             self.last_news += seconds
 
@@ -130,9 +124,12 @@ class SessionPods(Feed):
     def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
         super().__init__(view, settings, metrics, now)
         self.by_uid: dict[str, Session] = {}
+        self._unreadable: set[str] = set()
+        """What was said of Pods that cannot be read, each once."""
 
     def listed(self, items: Sequence[Session], broken: Sequence[str]) -> None:
         """All of them. Notices, too, what was deleted while nobody watched."""
+        self._unreadable &= set(broken)
         for why in broken:
             self.unreadable(why)
         present = {session.uid for session in items}
@@ -190,6 +187,9 @@ class SessionPods(Feed):
 
     def unreadable(self, why: str) -> None:
         """What cannot be read cannot be judged: it stays."""
+        if why in self._unreadable:
+            return
+        self._unreadable.add(why)
         log.error("session_unreadable", error=why, hint="this Pod is left alone; is the API newer than this program?")
 
 

@@ -195,7 +195,8 @@ class Api:
         method = {"list": "GET", "watch": "GET", "create": "POST", "update": "PUT"}.get(verb, verb.upper())
         sent, code = self._time(), "error"
         try:
-            headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+            # Compressed, a few megabytes may hold more than our memory.
+            headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
             await self._client.update_params_for_auth(headers, [], ["BearerToken"])
             # A token read from a file may end in a line end; kubectl cuts it off, too.
             headers = {name: value.strip() for name, value in headers.items()}
@@ -219,7 +220,10 @@ class Api:
         finally:
             self._observer.request(verb, resource, code, self._time() - sent)
         async with response:
-            if response.status >= 400:
+            if response.history:
+                # What another address says to a request that was not meant for it is no answer to it.
+                raise Unreachable(f"{self.host} redirects to another address: is it an API server?")
+            if response.status >= 300:
                 await self._refuse(response)
             # Refusals may come from a proxy, whose clock is not the cluster's.
             self._tell_time(response.headers.get("Date"), sent)
@@ -311,7 +315,7 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 def _date(header: str) -> float | None:
     try:
         return parsedate_to_datetime(header).replace(tzinfo=UTC).timestamp()  # it is always GMT
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -329,7 +333,7 @@ def _ignore_environment(client: ApiClient) -> None:
     rest = client.rest_client
     connector = rest.pool_manager.connector
     rest.pool_manager.detach()
-    rest.pool_manager = aiohttp.ClientSession(connector=connector, read_bufsize=2**21)
+    rest.pool_manager = aiohttp.ClientSession(connector=connector, read_bufsize=2**21, auto_decompress=False)
 
 
 Loader = Callable[[Configuration], Awaitable[None]]

@@ -55,8 +55,7 @@ def session(pod: Pod) -> Session:
             ttl = parse_duration(notes.ttl) or None
         if ttl is None:
             invalid = (*invalid, model.TTL)
-    # All sessions of one owner share these.
-    stamp_uid, stamp_name = sys.intern(notes.owner_pod_uid or ""), sys.intern(notes.owner_pod_name or "")
+    stamp_uid, stamp_name = notes.owner_pod_uid or "", notes.owner_pod_name or ""
     if stamp_uid and not _UID.match(stamp_uid):
         invalid, stamp_uid = (*invalid, model.OWNER_POD_UID), ""
     if stamp_name and not _NAME.match(stamp_name):
@@ -78,8 +77,8 @@ def session(pod: Pod) -> Session:
         deletion=_seconds(meta.deletion_timestamp),
         keep=notes.keep in _TRUE,
         ttl=ttl,
-        stamp_uid=stamp_uid,
-        stamp_name=stamp_name,
+        stamp_uid=sys.intern(stamp_uid),  # all sessions of one owner share these
+        stamp_name=sys.intern(stamp_name),
         invalid=invalid,
     )
 

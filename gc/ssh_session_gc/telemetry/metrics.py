@@ -5,6 +5,7 @@ can add a time series. Gauges about sessions and owners are counted when they ar
 owner of this object provides, so that they cannot drift from the truth.
 """
 
+import asyncio
 import platform
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -93,8 +94,8 @@ class Metrics:
             self.deletion_lag.labels(reason)
             for outcome in Outcome:
                 self.deletions.labels(reason, outcome)
-        for stream in Stream:
-            self._synced.labels(stream)
+        self.heard: dict[Stream, float] = {}
+        """When the API server last said anything on each stream, if only no; on the event loop's clock."""
 
     def watch(self, survey: Callable[[], Survey]) -> None:
         """Registers where the gauges about sessions and owners come from."""
@@ -108,14 +109,22 @@ class Metrics:
     def event(self, stream: Stream, at: float) -> None:
         """Something arrived at ``at`` (epoch seconds)."""
         self._last_event.labels(stream).set(at)
+        self._hear(stream)
 
     def restarted(self, stream: Stream, cause: str) -> None:
-        """A list or watch ended."""
+        """A list or watch ended; for the cause "broken", there was no answer."""
         self._restarts.labels(stream, cause).inc()
+        if cause != "broken":
+            self._hear(stream)
 
     def synced(self, stream: Stream, synced: bool) -> None:
-        """The stream is in step, or not."""
+        """The stream is in step, or not. There is a series for each stream that this was ever said of."""
         self._synced.labels(stream).set(synced)
+        if synced:
+            self._hear(stream)
+
+    def _hear(self, stream: Stream) -> None:
+        self.heard[stream] = asyncio.get_running_loop().time()
 
 
 class _Surveyed(Collector):
