@@ -6,8 +6,10 @@ import json
 import aiohttp
 import pytest
 
+from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.faults import Fault
-from tests.sandbox.api import NAMESPACE, Client, add, serving
+from ssh_session_gc.sandbox.store import PODS
+from tests.sandbox.api import NAMESPACE, Client, add, pod, serving
 from tests.support import advance, eventually, settle
 
 PODS_PATH = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -169,3 +171,93 @@ async def test_a_running_watch_that_falls_silent() -> None:
         assert client.server.watches == 1
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_watch_that_lags_tells_everything_late_and_in_order() -> None:
+    async with serving() as client:
+        since = f"resourceVersion={client.store.rv}&allowWatchBookmarks=true&timeoutSeconds=3600"
+        add(client.store, "before")
+        client.server.faults.add(Fault("delay", verb="watch", seconds=20, times=1))
+        async with client.watch(since) as lagging, client.watch(since) as prompt:
+            await eventually(lambda: client.server.watches == 2)
+            add(client.store, "after")
+            assert [await prompt.brief(), await prompt.brief()] == [("ADDED", "before"), ("ADDED", "after")]
+            waiting = asyncio.create_task(lagging.brief())
+            await advance(19)
+            assert not waiting.done()
+            await advance(2)
+            assert [await waiting, await lagging.brief()] == [("ADDED", "before"), ("ADDED", "after")]
+            # A bookmark must not overtake what happened before it.
+            assert client.server.faults.delay_watches(30) == 2
+            await advance(30)
+            add(client.store, "last")
+            await advance(90)
+            assert await lagging.brief() == ("ADDED", "last")
+            assert (await lagging.next())["type"] == "BOOKMARK"
+
+
+async def test_a_lagging_watch_that_ends_leaves_out_what_is_late() -> None:
+    async with serving() as client:
+        since = f"resourceVersion={client.store.rv}"
+        async with client.watch(since) as lines:
+            await eventually(lambda: client.server.watches == 1)
+            client.server.faults.delay_watches(20)
+            add(client.store, "a")
+            client.server.faults.end_watches()
+            add(client.store, "b")
+            assert await lines.next() is None
+        async with client.watch(since) as lines:
+            assert [await lines.brief(), await lines.brief()] == [("ADDED", "a"), ("ADDED", "b")]
+
+
+async def test_events_that_come_twice() -> None:
+    async with serving() as client, client.watch(f"resourceVersion={client.store.rv}") as lines:
+        add(client.store, "a")
+        client.store.delete(PODS, NAMESPACE, "a")
+        seen = [await lines.brief(), await lines.brief(), await lines.brief()]
+        assert client.server.faults.repeat_watches() == 1
+        assert [await lines.brief(), await lines.brief(), await lines.brief()] == seen
+        add(client.store, "b")
+        assert await lines.brief() == ("ADDED", "b")
+
+
+async def test_an_api_server_that_restarts() -> None:
+    async with World() as world, aiohttp.ClientSession() as session:
+        client = Client(world.server, session)
+        path = "/api/v1/namespaces/ssh-sessions/pods"
+        before = world.store.rv
+        world.store.create(PODS, "ssh-sessions", pod("a"))
+        async with client.watch(f"resourceVersion={world.store.rv}&labelSelector=none", path) as lines:
+            restarting = asyncio.create_task(world.restart_api(down=10))
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await lines.next()
+        await advance(9)
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client("GET", path)
+        await advance(3)
+        await restarting
+        answer = await client("GET", path)
+        assert [item["metadata"]["name"] for item in answer.body["items"]] == ["a"]
+        async with client.watch(f"resourceVersion={before}", path) as lines:
+            assert (await lines.next())["object"]["code"] == 410
+
+
+async def test_a_kubelet_that_reports_late() -> None:
+    async with World() as world:
+        world.kubelets["node1"].lag = 20.0
+        world.deploy()
+
+        def phase() -> str:
+            return str(world.store.list(PODS, "containerssh")[0]["status"]["phase"])
+
+        await advance(15)
+        assert (len(world.containerssh.replicas), phase()) == (1, "Pending")
+        await advance(7)
+        assert phase() == "Running"
+        # What is gone before it is reported is not missed, and what ends late is removed late.
+        world.store.delete(PODS, "containerssh", world.containerssh.replicas[0].process.pod)
+        await advance(15)
+        assert [replica.process.terminating.is_set() for replica in world.containerssh.replicas] == [False]
+        assert len(world.store.list(PODS, "containerssh")) == 2
+        await advance(15)
+        assert len(world.store.list(PODS, "containerssh")) == 1

@@ -6,32 +6,47 @@ The client is aiohttp's and the server is aiohttp's, bytes and all; only what li
 """
 
 import asyncio
+import heapq
+import math
 import selectors
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from typing import Any
 
 WHO: ContextVar[str] = ContextVar("who", default="")
 """On whose behalf the current task runs: a network can be cut for one and not for another."""
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""Whose request the server is answering."""
+_WIRE = Context()  # what is on its way is nobody's
+
+
+PATIENCE = 100_000
+"""Turns of the loop in which no time passes, after which somebody is at it without end."""
 
 
 class Standstill(RuntimeError):
-    """Everybody waits for somebody else, for ever."""
+    """Everybody waits for somebody else, for ever, or somebody is busy for ever in no time."""
 
 
 class _Selector(selectors.DefaultSelector):
     """Never waits: the time that there was to wait for passes at once."""
 
     passed = 0.0
+    turns = 0
+    """How often since the time last moved."""
 
     def select(self, timeout: float | None = None) -> list[Any]:
         ready = super().select(0)
         if not ready:
             if timeout is None:
                 raise Standstill("nothing will ever happen again")
+            self.turns = 0 if timeout > 0 else self.turns + 1
             self.passed += max(0.0, timeout)
+        if self.turns > PATIENCE:
+            self.turns = 0
+            raise Standstill("somebody is busy without end")
         return ready
 
 
@@ -70,13 +85,59 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.network = Network()
         self._servers: dict[int, Callable[[], asyncio.BaseProtocol]] = {}
         self._ports = 20_000
+        self._frozen: dict[str, list[asyncio.Handle]] = {}
         super().__init__(self._virtual)
-        # A timer is due when its time has come, not almost: asyncio would otherwise call it a clock tick early.
-        self._clock_resolution = 1e-9
 
     def time(self) -> float:
         """Virtual seconds since the beginning."""
         return self._virtual.passed
+
+    def pause(self, who: str) -> None:
+        """From now on its process stands still, as on a machine that is suspended: not one of its callbacks runs."""
+        # asyncio has no public way to reach what is to be called.
+        ready, timers = self._ready, self._scheduled  # type: ignore[attr-defined]
+        self._frozen[who] = [each for each in (*ready, *timers) if each._context.get(WHO) == who]
+        frozen = set(map(id, self._frozen[who]))
+        void = asyncio.Handle(lambda: None, (), self)
+        void.cancel()
+        # As many as before: the loop has counted them.
+        kept = [void if id(each) in frozen else each for each in ready]
+        ready.clear()
+        ready.extend(kept)
+        timers[:] = [each for each in timers if id(each) not in frozen]
+        heapq.heapify(timers)
+
+    def resume(self, who: str) -> None:
+        """It goes on. Whatever should have happened meanwhile happens now, first what was begun."""
+        for handle in self._frozen.pop(who, ()):
+            if isinstance(handle, asyncio.TimerHandle):
+                heapq.heappush(self._scheduled, handle)  # type: ignore[attr-defined]
+            else:
+                self._ready.append(handle)  # type: ignore[attr-defined]
+
+    def is_paused(self, who: str) -> bool:
+        """Whether it stands still."""
+        return who in self._frozen
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]
+        """Calls it in the next turn, or when whom it belongs to goes on."""
+        if self._frozen:
+            who = WHO.get() if context is None else context.get(WHO, "")
+            if who in self._frozen:
+                handle = asyncio.Handle(callback, args, self, context)
+                self._frozen[who].append(handle)
+                return handle
+        return super().call_soon(callback, *args, context=context)
+
+    @property
+    def _clock_resolution(self) -> float:
+        """How early asyncio calls a timer: only when its time has come, not almost, or whoever then finds that it has
+        not would try again and again in no time."""
+        return math.ulp(self.time())
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None:
+        """What asyncio found out of the real clock is nothing to us."""
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """Here and now: a thread would not know of our time."""
@@ -105,7 +166,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         here, there = Pipe(self, near, who), Pipe(self, far, who)
         here.peer, there.peer = there, here
         near.connection_made(here)
-        far.connection_made(there)
+        # The server works for the client, but it is another process.
+        serving = copy_context()
+        serving.run(WHO.set, "")
+        serving.run(CALLER.set, who)
+        serving.run(far.connection_made, there)
         return here, near
 
 
@@ -227,10 +292,10 @@ class Pipe(asyncio.Transport):
         if self._loop.network.is_cut(self._who):
             self._loop.network.when_healed(partial(self._soon, then))
         else:
-            self._loop.call_soon(then)
+            self._soon(then)
 
     def _soon(self, then: Callable[[], None]) -> None:
-        self._loop.call_soon(then)
+        self._loop.call_soon(then, context=_WIRE)
 
     def _hand_over(self) -> None:
         while self._arrived and not self._paused and not self._closed:

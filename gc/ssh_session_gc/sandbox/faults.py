@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-FaultKind = Literal["status", "gone", "reset", "cut", "truncate", "malformed", "end", "stall", "slow"]
+FaultKind = Literal[
+    "status", "gone", "reset", "cut", "truncate", "malformed", "end", "stall", "slow", "delay", "repeat"
+]
 """What a fault does:
 
 - ``status``: an HTTP error, ``code``, with ``retry_after`` if set
@@ -21,6 +23,8 @@ FaultKind = Literal["status", "gone", "reset", "cut", "truncate", "malformed", "
 - ``end``: a watch ends, cleanly
 - ``stall``: nothing arrives any more, and the connection stays open
 - ``slow``: the answer begins ``seconds`` late
+- ``delay``: all that a watch tells comes ``seconds`` late, in order, as from an API server whose cache lags
+- ``repeat``: a watch sends its last lines once more, in order, as after an API server that took it up too early
 """
 
 
@@ -55,7 +59,8 @@ class Faults:
     def __init__(self) -> None:
         self.clock_offset = 0.0
         """Seconds by which the ``Date`` header is ahead of the cluster's clock."""
-        self.watches: set[Watching] = set()
+        self.watches: dict[Watching, None] = {}
+        """Those that run, in the order in which they began."""
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
@@ -103,6 +108,14 @@ class Faults:
     def garble_watches(self, *, resource: str | None = None, namespace: str | None = None) -> int:
         """Send the running watches a line that is no JSON; they go on after it."""
         return self._strike(Fault("malformed", resource=resource, namespace=namespace))
+
+    def delay_watches(self, seconds: float, *, resource: str | None = None, namespace: str | None = None) -> int:
+        """Let all that the running watches tell come this late, as from an API server whose cache lags."""
+        return self._strike(Fault("delay", resource=resource, namespace=namespace, seconds=seconds))
+
+    def repeat_watches(self, *, resource: str | None = None, namespace: str | None = None) -> int:
+        """Send the last lines of the running watches once more: events may come twice."""
+        return self._strike(Fault("repeat", resource=resource, namespace=namespace))
 
     def _strike(self, fault: Fault) -> int:
         struck = list(self._running(fault))

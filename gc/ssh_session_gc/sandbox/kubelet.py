@@ -9,6 +9,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
 from ssh_session_gc.sandbox.podstatus import KILLED, UNKNOWN, PodStatus, running, terminated, waiting
@@ -49,6 +50,8 @@ class Kubelet:
         """The latest process of each container, by the Pod's uid and the container's name."""
         self.connected = asyncio.Event()
         self.connected.set()
+        self.lag = 0.0
+        """How many seconds late the status of a Pod is written, as by a kubelet that is busy or throttled."""
         self.dead = False
         self._rng = random.Random(node)  # noqa: S311 - container ids
         self._pods: dict[str, _PodWorker] = {}
@@ -99,8 +102,10 @@ class Kubelet:
 
     def kill(self, pod_uid: str, exit_code: int = KILLED, *, container: str | None = None) -> None:
         """Ends the Pod's processes (or the one of this container) at once, as SIGKILL does. None there: nothing."""
-        for (uid, name), process in tuple(self.processes.items()):
-            if uid == pod_uid and container in (None, name):
+        worker = self._pods.get(pod_uid)
+        for name in worker.status.containers if worker is not None else ():
+            process = self.processes.get((pod_uid, name))
+            if process is not None and container in (None, name):
                 self.end(process, exit_code)
 
     def begin(self, status: PodStatus, container: str, program: Program) -> Process:
@@ -173,7 +178,16 @@ class _PodWorker:
     def report(self) -> None:
         """Writes the status, if the node is connected; otherwise that is done when it is again."""
         if self._kubelet.connected.is_set():
-            self.status.write()
+            if self._kubelet.lag:
+                self._loop.call_later(self._kubelet.lag, self._report_late)
+            else:
+                self.status.write()
+
+    def _report_late(self) -> None:
+        """Writes how things stand by now, not how they stood; a Pod that is gone by now needs no status."""
+        if self._kubelet.connected.is_set():
+            with suppress(ApiError):
+                self.status.write()
 
     def asked_to_end(self, grace: float) -> None:
         """Takes note of a deletion, or of a shorter grace (seconds) than the one before."""
@@ -189,6 +203,8 @@ class _PodWorker:
         try:
             await self._live()
             await self._deleted.wait()
+            if self._kubelet.lag:
+                await asyncio.sleep(self._kubelet.lag)
             await self._kubelet.connected.wait()
             status.write()
             self._kubelet.store.delete(PODS, status.namespace, status.name, grace=0, uid=status.uid)

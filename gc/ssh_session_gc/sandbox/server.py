@@ -89,8 +89,9 @@ class ApiServer:
         self.url = ""
         self._tls, self._bookmark_seconds = tls, bookmark_seconds
         self._documents = {path: msgspec.json.encode(each) for path, each in discovery.documents(version).items()}
-        self._watches: dict[Resource, set[Watch]] = {res: set() for res in RESOURCES}
-        self._connections: set[asyncio.Transport] = set()  # those with a request that is being answered
+        # Not sets, whose order is another one in each run.
+        self._watches: dict[Resource, dict[Watch, None]] = {res: {} for res in RESOURCES}
+        self._connections: dict[asyncio.Transport, None] = {}  # those with a request that is being answered
         self._runner: web.AppRunner | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._handlers: dict[str, _Handler] = {
@@ -141,11 +142,11 @@ class ApiServer:
         connection = request.transport
         if connection is None:  # the client is gone already
             return web.Response()
-        self._connections.add(connection)
+        self._connections[connection] = None
         try:
             return await self._answer(request)
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         target = asking.target(request.path)
@@ -278,15 +279,15 @@ class ApiServer:
         if fault is not None:
             watch.strike(fault)
         bookmarks = self._bookmark_seconds if asking.bookmarks(request) else None
-        self._watches[target.res].add(watch)
-        self.faults.watches.add(watch)
+        self._watches[target.res][watch] = None
+        self.faults.watches[watch] = None
         try:
             if not await watch.run(response, lambda: self.store.rv, seconds, bookmarks):
                 _cut(request)
                 await _hang()
         finally:
-            self._watches[target.res].discard(watch)
-            self.faults.watches.discard(watch)
+            self._watches[target.res].pop(watch, None)
+            self.faults.watches.pop(watch, None)
         return response
 
     def _begin(self, request: web.Request, watch: Watch, since: int | None) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from ssh_session_gc.sandbox.authz import Identity, Roles
 from ssh_session_gc.sandbox.containerssh import NAMESPACE, POD_START, ContainerSSH, Session
@@ -220,6 +221,15 @@ class World:
     def compact(self) -> None:
         """Forgets every change up to now: who watches from an older version is answered 410."""
         self.store.compact()
+
+    async def restart_api(self, down: float = 0.0) -> None:
+        """Restarts the API server: every connection is reset, nobody listens for ``down`` seconds, and what changed
+        before is forgotten. Its address and the objects stay."""
+        port = urlsplit(self.url).port or 0
+        await self.server.stop()
+        self.compact()
+        await asyncio.sleep(down)
+        await self.server.start(port=port)
 
     def live(self) -> list[Session]:
         """The sessions with somebody in them that nobody has deleted."""

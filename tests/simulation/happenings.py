@@ -1,0 +1,460 @@
+"""What happens in a world: what people, the cluster and its API server do, each with a weight.
+
+Draws from one generator and acts on the world only. Knows nothing of collectors but their names, by which it cuts
+them off, pauses them and refuses them their lease.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ssh_session_gc.sandbox import Fault, World
+from ssh_session_gc.sandbox.authz import ADMIN
+from ssh_session_gc.sandbox.objects import ApiError
+from ssh_session_gc.sandbox.programs import PROGRAM, Process, Program
+from ssh_session_gc.sandbox.selectors import Selector
+from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS, Object
+from tests.simulation.virtual import CALLER, VirtualLoop
+
+NAMESPACES = ("ssh-sessions", "containerssh")
+OWNERS = Selector.parse("app=containerssh")
+IMAGES = {"slow": Program(pull=100.0), "sluggish": Program(pull=30.0, start=5.0), "late": Program(pull=125.0)}
+
+
+class Happenings:
+    """What may happen, and what is going on at present."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        world: World,
+        kubeconfig: Path,
+        collectors: Callable[[], Sequence[str]],
+        *,
+        stamped: bool,
+    ) -> None:
+        """``collectors`` names those that run. ``stamped``: sessions carry their creator."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self._rng, self._world, self._kubeconfig, self._collectors = rng, world, kubeconfig, collectors
+        self._loop, self._stamped = loop, stamped
+        self._tokens = 0
+        self._restart: asyncio.Task[None] | None = None
+        self._dead = False
+        self.quarantined: set[str] = set()
+        """uids of the owner Pods that have lost their label."""
+        self.leaseless: set[str] = set()
+        """Collectors whose requests for the lease are refused."""
+        self.disturbed = dict[str, float]()
+        """Until when a collector was cut off or paused: what it had begun by then may still arrive."""
+        self.token(late=0.0)
+        self._take, world.faults.take = world.faults.take, self._taken  # type: ignore[method-assign]
+        for kubelet in world.kubelets.values():
+            kubelet.started.append(self._reconnect)
+
+    def weighted(self) -> tuple[list[Callable[[], Any]], list[float]]:
+        """Everything that may happen, and how often in proportion."""
+        weights: dict[Callable[[], Any], float] = {
+            # Users
+            self.open: 40,
+            self.close: 12,
+            # Owners
+            self.crash: 9,
+            self.crash_sidecar: 1,
+            self.rollout: 2,
+            self.scale: 3,
+            self.evict_owner: 2,
+            self.evict_owners: 1,
+            self.delete_owner: 2,
+            self.recreate_owner: 1,
+            self.quarantine_owner: 2,
+            self.come_and_go: 1.5,
+            self.redeploy: 1,
+            # Sessions
+            self.evict_session: 1,
+            self.delete_session: 1,
+            self.annotate: 4,
+            self.replace: 2,
+            self.relabel: 1,
+            # Nodes
+            self.cut_off: 3,
+            self.slow_status: 4,
+            self.heal: 2,
+            self.kill_node: 0.5,
+            # Watches
+            self.end_watches: 3,
+            self.stall_watches: 3,
+            self.delay_watches: 4,
+            self.lag_watches: 2,
+            self.repeat_watches: 2,
+            self.expire: 2,
+            # Requests
+            self.refuse: 3,
+            self.refuse_lease: 2,
+            self.spoil: 2,
+            self.wrong_date: 1,
+            self.rotate_token: 1,
+            self.restart_api: 1,
+            # One collector
+            self.partition: 1.5,
+            self.pause: 1,
+        }
+        return list(weights), list(weights.values())
+
+    async def calm(self) -> None:
+        """Nothing is wrong any more."""
+        if self._restart is not None:
+            await self._restart
+        self.reach_all()
+        self._world.faults.clear()
+        self._world.faults.end_watches()
+        self.heal()
+        self.token(late=0.0)
+
+    def reach_all(self) -> None:
+        """No collector is cut off, paused or refused any more."""
+        for who in self._collectors():
+            self._resume(who)
+        self._mend()
+        self.leaseless.clear()
+
+    # Users
+
+    def open(self) -> None:
+        """Somebody connects."""
+        notes: dict[str, str] = {}
+        if self._maybe(0.05):
+            notes["ssh-session-gc/keep"] = self._rng.choice(["true", "false", "perhaps"])
+        if self._maybe(0.1):
+            notes["ssh-session-gc/ttl"] = self._rng.choice(["90s", "10m", "3h", "90d", "-1s"])
+        if self._maybe(0.1):
+            notes[PROGRAM] = json.dumps(
+                {"exits_after": self._rng.choice([2, 50]), "exit_code": self._rng.choice([0, 3])}
+            )
+        image = self._rng.choice(["", "", "", "", "", "slow", "sluggish", "late", "x:missing"])
+        user = f"user{len(self._world.containerssh.sessions)}"
+        self._world.open(user, image=image, annotations=notes, replica=self._server())
+
+    def _server(self) -> int:
+        """Which of those that take connections: the newest, as a rule, or the oldest.
+
+        A Pod that has lost its label is in no Service any more. Where sessions are stamped, it may open some all the
+        same (another session on an old connection). Without the stamp, a collector that starts later cannot know.
+        """
+        taking = [r for r in self._world.containerssh.replicas if r.online and not r.process.terminating.is_set()]
+        selected = {pod["metadata"]["uid"] for pod in self._world.store.list(PODS, "containerssh", OWNERS)}
+        served = [n for n, r in enumerate(taking) if self._stamped or r.process.pod_uid in selected]
+        return self._rng.choice([served[-1], served[-1], served[0]])
+
+    def close(self) -> None:
+        """Somebody leaves."""
+        self._world.close(self._rng.choice(self._world.live()))
+
+    def _reconnect(self, process: Process) -> None:
+        """Whoever was thrown out is back as soon as there is a server again."""
+        if process.namespace == "containerssh" and process.container == "containerssh" and self._maybe(0.7):
+            self._loop.call_later(self._rng.choice([0.0, 0.2, 0.5, 1.0, 20.0]), self._open_if_possible)
+
+    def _open_if_possible(self) -> None:
+        with suppress(LookupError):  # nobody takes connections
+            self.open()
+
+    # Owners
+
+    def crash(self) -> None:
+        """A ContainerSSH process dies and is started again in its Pod."""
+        self._world.crash(self._rng.choice(self._world.containerssh.replicas).process)
+
+    def crash_sidecar(self) -> None:
+        """A sidecar of ContainerSSH dies, which means nothing."""
+        replica = self._rng.choice(self._world.containerssh.replicas)
+        replica.kubelet.kill(replica.process.pod_uid, container="audit-log")
+
+    def rollout(self) -> None:
+        """All replicas are replaced, one after the other."""
+        self._world.rollout()
+
+    def scale(self) -> None:
+        """More or fewer replicas, or none."""
+        self._world.scale(self._rng.randint(0, 4))
+
+    def evict_owner(self) -> None:
+        """A node is drained."""
+        self._world.evict("containerssh", self._owner_pod()["metadata"]["name"])
+
+    def evict_owners(self) -> None:
+        """All nodes are drained at once."""
+        for pod in self._world.store.list(PODS, "containerssh"):
+            self._world.evict("containerssh", pod["metadata"]["name"])
+
+    def delete_owner(self) -> None:
+        """An owner Pod is deleted, now and then by force."""
+        pod = self._owner_pod()
+        if self._maybe(0.3):
+            self._remove(pod)
+        else:
+            self._world.store.delete(PODS, "containerssh", pod["metadata"]["name"])
+
+    def recreate_owner(self) -> None:
+        """An owner Pod goes by force, and another one gets its name, as in a StatefulSet."""
+        old = self._owner_pod()
+        self._remove(old)
+        kept = ("name", "labels", "annotations", "ownerReferences")
+        metadata = {key: value for key, value in old["metadata"].items() if key in kept}
+        spec = {key: value for key, value in old["spec"].items() if key != "nodeName"}
+        self._world.store.create(PODS, "containerssh", {"metadata": metadata, "spec": spec})
+
+    def quarantine_owner(self) -> None:
+        """Somebody takes an owner Pod out of its workload, to have a look at it in peace. It runs on, or restarts."""
+        replica = self._rng.choice(self._world.containerssh.replicas)
+
+        def change(pod: Object) -> None:
+            pod["metadata"]["labels"] = {"quarantined": "true"}
+            pod["metadata"].pop("ownerReferences", None)
+
+        self._world.store.update(PODS, "containerssh", replica.process.pod, change)
+        self.quarantined.add(replica.process.pod_uid)
+        if self._maybe(0.5):
+            self._loop.call_later(self._rng.choice([5.0, 40.0]), self._world.crash, replica.process)
+
+    async def come_and_go(self) -> None:
+        """An owner comes, takes somebody in and goes while nobody watches; then the API server forgets about it."""
+        deployment = self._world.store.get(DEPLOYMENTS, "containerssh", "containerssh")
+        before = {replica.process.pod for replica in self._world.containerssh.replicas}
+        self._world.faults.stall_watches(namespace="containerssh")
+        self._world.scale(deployment["spec"]["replicas"] + 1)
+        await asyncio.sleep(3)
+        self.open()
+        await asyncio.sleep(self._rng.choice([1.0, 20.0, 50.0]))
+        self._world.scale(deployment["spec"]["replicas"])
+        for pod in self._world.store.list(PODS, "containerssh"):
+            if pod["metadata"]["name"] not in before:
+                self._remove(pod)
+        self._world.compact()
+
+    async def redeploy(self) -> None:
+        """The Deployment goes, and another one of its name comes."""
+        self._world.delete_deployment()
+        await asyncio.sleep(self._rng.choice([0.0, 5.0, 90.0]))
+        self.deploy()
+
+    def deploy(self) -> None:
+        """ContainerSSH is installed."""
+        drain = self._rng.choice([0.5, 8.0, 25.0])
+        self._world.deploy(self._rng.randint(1, 4), drain=drain, sidecar=self._maybe(0.3))
+
+    def _remove(self, pod: Object) -> None:
+        # By force while its process runs on is a lie to the API server: the truth is that the process is killed.
+        for kubelet in self._world.kubelets.values():
+            kubelet.kill(pod["metadata"]["uid"])
+        with suppress(ApiError):  # with its process it may have gone by itself
+            self._world.store.delete(PODS, "containerssh", pod["metadata"]["name"], grace=0)
+
+    def _owner_pod(self) -> Object:
+        return self._rng.choice(self._world.store.list(PODS, "containerssh"))
+
+    # Sessions
+
+    def evict_session(self) -> None:
+        """The cluster itself ends a session."""
+        self._world.evict("ssh-sessions", self._rng.choice(self._world.live()).name)
+
+    def delete_session(self) -> None:
+        """An administrator ends a session."""
+        self._world.store.delete(PODS, "ssh-sessions", self._rng.choice(self._world.live()).name)
+
+    def annotate(self) -> None:
+        """An operator exempts a session, or does so no longer, or gives it another limit."""
+        note = self._rng.choice(
+            [("keep", "true"), ("keep", "false"), ("ttl", "3h"), ("ttl", "90s"), ("ttl", "nonsense")]
+        )
+        sessions = [each for each in self._world.containerssh.sessions.values() if not each.gone]
+
+        def change(pod: Object) -> None:
+            pod["metadata"].setdefault("annotations", {})[f"ssh-session-gc/{note[0]}"] = note[1]
+
+        self._world.store.update(PODS, "ssh-sessions", self._rng.choice(sessions).name, change)
+
+    def replace(self) -> None:
+        """A session's Pod is deleted by force, and another Pod gets its name: nobody's session."""
+        session = self._rng.choice(self._world.live())
+        old = self._world.store.get(PODS, "ssh-sessions", session.name)
+        self._world.store.delete(PODS, "ssh-sessions", session.name, grace=0)
+        metadata = {"name": session.name, "labels": old["metadata"]["labels"]}
+        metadata["annotations"] = {"ssh-session-gc/keep": "true"}
+        self._world.store.create(
+            PODS, "ssh-sessions", {"metadata": metadata, "spec": {"containers": [{"name": "x"}]}}
+        )
+
+    def relabel(self) -> None:
+        """Somebody takes the label off a session: it is no session any more."""
+
+        def change(pod: Object) -> None:
+            pod["metadata"]["labels"].pop("containerssh.io/session", None)
+
+        self._world.store.update(PODS, "ssh-sessions", self._rng.choice(self._world.live()).name, change)
+
+    # Nodes
+
+    def cut_off(self) -> None:
+        """A node does not report any more; what runs on it runs on."""
+        self._world.cut_off(self._rng.choice(["node1", "node2"]))
+
+    def slow_status(self) -> None:
+        """Kubelets are busy and write what they know late."""
+        lag = self._rng.choice([3.0, 20.0, 90.0, 90.0])
+        for kubelet in self._world.kubelets.values():
+            if self._maybe(0.6):
+                kubelet.lag = lag
+
+    def heal(self) -> None:
+        """All nodes report again, and at once."""
+        for name, kubelet in self._world.kubelets.items():
+            kubelet.lag = 0.0
+            if not kubelet.dead:
+                self._world.heal(name)
+
+    def kill_node(self) -> None:
+        """A node loses its power, for good, and an administrator removes it."""
+        if not self._dead:
+            self._dead = True
+            self._world.kill_node("node3")
+            self._world.remove_node("node3")
+
+    # Watches
+
+    def end_watches(self) -> None:
+        """Watches end, cleanly or in the middle of a line."""
+        faults = self._world.faults
+        if self._maybe(0.5):
+            faults.end_watches(namespace=self._namespace())
+        else:
+            faults.cut_watches(namespace=self._namespace(), after_bytes=self._rng.randint(0, 2000))
+
+    def stall_watches(self) -> None:
+        """Watches go silent with the connection open: what the collectors see grows old."""
+        self._world.faults.stall_watches(namespace=self._namespace())
+
+    def delay_watches(self) -> None:
+        """What one of the streams tells comes late: the collectors see things in another order than they happened."""
+        seconds = self._rng.choice([0.5, 5.0, 30.0, 75.0])
+        self._world.faults.delay_watches(seconds, namespace=self._rng.choice(NAMESPACES))
+
+    def lag_watches(self) -> None:
+        """The cache that watches are served from falls behind: those that run, and the next ones."""
+        seconds = self._rng.choice([2.0, 15.0, 70.0])
+        self._world.faults.delay_watches(seconds)
+        self._world.faults.add(Fault("delay", verb="watch", seconds=seconds, times=self._rng.randint(1, 4)))
+
+    def repeat_watches(self) -> None:
+        """Events come twice, be it on a watch that goes on or on one that is taken up again."""
+        self._world.faults.repeat_watches(namespace=self._namespace())
+
+    def expire(self) -> None:
+        """The API server forgets the past, and says so in the middle of a watch or when it is taken up again."""
+        self._world.compact()
+        if self._maybe(0.5):
+            self._world.faults.expire_watches(namespace=self._namespace())
+        else:
+            self._world.faults.end_watches(namespace=self._namespace())
+
+    def _namespace(self) -> str | None:
+        return self._rng.choice([*NAMESPACES, None])
+
+    # Requests
+
+    def refuse(self) -> None:
+        """Requests are refused for a while: throttled, failed or forbidden, or answered by a proxy."""
+        code = self._rng.choice([429, 500, 503, 503, 401, 403, 404, 409])
+        verb = self._rng.choice([None, "list", "watch", "get", "delete", "update"])
+        times = self._rng.randint(1, 6)
+        retry_after = self._rng.choice([None, 1, 40])
+        self._world.faults.add(Fault("status", verb=verb, code=code, times=times, retry_after=retry_after))
+
+    def refuse_lease(self) -> None:
+        """One collector cannot read or write the lease for a while, and reaches everything else."""
+        if collectors := self._collectors():
+            who = self._rng.choice(collectors)
+            self.leaseless.add(who)
+            self._loop.call_later(self._rng.choice([8.0, 30.0, 120.0]), self.leaseless.discard, who)
+
+    def _taken(self, verb: str, resource: str, namespace: str | None) -> Fault | None:
+        if resource == "leases" and CALLER.get() in self.leaseless:
+            return Fault("status", code=503)
+        return self._take(verb, resource, namespace)
+
+    def spoil(self) -> None:
+        """Answers are cut, broken, late, or never come."""
+        kind: Any = self._rng.choice(["cut", "truncate", "malformed", "reset", "slow", "stall", "gone"])
+        verb = self._rng.choice(["list", "watch", "get", "delete", "update"])
+        times, seconds = self._rng.randint(1, 3), self._rng.choice([2.0, 20.0])
+        self._world.faults.add(Fault(kind, verb=verb, times=times, seconds=seconds))
+
+    async def wrong_date(self) -> None:
+        """For a moment the API server's answers have another date."""
+        self._world.faults.clock_offset = self.any_date()
+        self._world.faults.end_watches()
+        await asyncio.sleep(self._rng.choice([0.05, 2.0]))
+        self._world.faults.clock_offset = 0.0
+
+    def any_date(self) -> float:
+        """Seconds by which a date may be wrong: another one each time, as a second answer would confirm the first."""
+        return self._rng.choice([-1.0, 1.0]) * self._rng.uniform(3600.0, 10800.0)
+
+    def rotate_token(self) -> None:
+        """The token is good no longer; the new one is there at once, or only after a while."""
+        self.token(late=self._rng.choice([0.0, 0.0, 5.0, 45.0]))
+
+    def token(self, late: float) -> None:
+        """From now on another token counts, which the collectors find ``late`` seconds later."""
+        self._tokens += 1
+        token = f"token{self._tokens}"
+        self._world.server.tokens = {token: ADMIN}
+        if late:
+            self._loop.call_later(late, self._write_token, token)
+        else:
+            self._write_token(token)
+
+    def _write_token(self, token: str) -> None:
+        if token == f"token{self._tokens}":
+            self._world.kubeconfig(self._kubeconfig, token=token)
+
+    def restart_api(self) -> None:
+        """The API server restarts; life goes on without it."""
+        if self._restart is None or self._restart.done():
+            self._restart = self._loop.create_task(self._world.restart_api(self._rng.choice([0.0, 2.0, 45.0])))
+
+    # One collector
+
+    def partition(self) -> None:
+        """One collector is cut off from the API server, watches and all, or all of it is over."""
+        if self._maybe(0.5) and (collectors := self._collectors()):
+            self._loop.network.cut(self._rng.choice(collectors))
+        else:
+            self._mend()
+
+    def pause(self) -> None:
+        """One collector's process stands still for a while, be it the leader's."""
+        running = [each for each in self._collectors() if not self._loop.is_paused(each)]
+        if running:
+            who = self._rng.choice(running)
+            self._loop.pause(who)
+            self._loop.call_later(self._rng.choice([3.0, 20.0, 100.0]), self._resume, who)
+
+    def _resume(self, who: str) -> None:
+        if self._loop.is_paused(who):
+            self.disturbed[who] = self._loop.time()
+            self._loop.resume(who)
+
+    def _mend(self) -> None:
+        for who in self._collectors():
+            if self._loop.network.is_cut(who):
+                self.disturbed[who] = self._loop.time()
+        self._loop.network.heal()
+
+    def _maybe(self, chance: float) -> bool:
+        return self._rng.random() < chance

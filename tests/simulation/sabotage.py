@@ -1,0 +1,319 @@
+"""Mistakes made on purpose, by name, each of which the simulation has to notice: how sharp its eyes are.
+
+Each replaces something in the program for the rest of the process. None is a thing of the imagination: they are what
+one forgets, simplifies or gets backwards.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ssh_session_gc.core import owners, policy
+from ssh_session_gc.core.election import may_take
+from ssh_session_gc.core.model import Owner, OwnerState, Session
+from ssh_session_gc.core.owners import OwnerPod, Owners, Ownership
+from ssh_session_gc.daemon import collector, election, fresh, view
+from ssh_session_gc.daemon.collector import Collector
+from ssh_session_gc.daemon.deletion import Deleter
+from ssh_session_gc.daemon.election import Elector
+from ssh_session_gc.daemon.fresh import read_owners
+from ssh_session_gc.kube import facts
+from ssh_session_gc.kube.client import Api, ApiError
+from ssh_session_gc.kube.reflector import Reflector, list_all
+from ssh_session_gc.kube.wire import Pod
+
+Sabotage = Callable[[], None]
+
+
+def replace(where: Any, name: str, what: Any) -> None:
+    """Puts something else in the place of a function, a method or a value."""
+    assert hasattr(where, name), name
+    setattr(where, name, what)
+
+
+# Owners
+
+
+def no_fresh_read() -> None:
+    """Ownerless is believed as the streams tell it."""
+
+    async def known(_: Api, __: Any, known: Owners, *___: Any) -> Owners:
+        return known
+
+    replace(collector, "read_owners", known)
+
+
+def fresh_read_from_the_cache() -> None:
+    """The last look at the owners may be answered from a cache that lags."""
+
+    async def cached(api: Api, kind: Any, namespace: str, query: dict[str, str], *more: Any) -> str:
+        return await list_all(api, kind, namespace, {**query, "resourceVersion": "0"}, *more)
+
+    replace(fresh, "list_all", cached)
+
+
+def no_look_up() -> None:
+    """Whoever vanished from the list of owners is taken for gone."""
+
+    async def listed_only(_: Api, __: Any, known: Owners, *___: Any) -> Owners:
+        return known
+
+    replace(fresh, "look_up", listed_only)
+
+
+def gone_since_it_vanished() -> None:
+    """An owner that nobody saw end is said to have ended when it was last seen."""
+    settle = owners.confirmed
+
+    def early(known: Owners, pod_uid: str, _: float) -> Owners:
+        before = {(o.pod_uid, o.started): o.finished for o in known.owners}
+        settled = settle(known, pod_uid, 0.0).owners
+        dated = (msgspec.structs.replace(o, finished=before[o.pod_uid, o.started]) for o in settled)
+        return msgspec.structs.replace(known, owners=tuple(dated))
+
+    replace(fresh, "confirmed", early)
+
+
+def looked_up_once_for_all() -> None:
+    """A Pod in no list that restarts its container is never looked up again."""
+
+    def confirm(self: view.OwnerPods, found: Owners) -> None:
+        ended = {(o.pod_uid, o.started): o for o in found.owners if o.confirmed and not o.alive}
+        now = (o if o.confirmed else ended.get((o.pod_uid, o.started), o) for o in self.known.owners)
+        self.known = msgspec.structs.replace(self.known, owners=tuple(now))
+        self._view.settle()
+
+    replace(view.OwnerPods, "confirm", confirm)
+
+
+def _ended(state: OwnerState) -> None:
+    follow = owners.incarnations
+
+    def ended(pod: OwnerPod, before: tuple[Owner, ...], at: float) -> tuple[Owner, ...]:
+        return tuple(
+            msgspec.structs.replace(o, state=OwnerState.ENDED, finished=o.born) if o.state is state else o
+            for o in follow(pod, before, at)
+        )
+
+    replace(owners, "incarnations", ended)
+
+
+def unreachable_is_ended() -> None:
+    """An owner on a node that does not report is taken for dead."""
+    _ended(OwnerState.UNREACHABLE)
+
+
+def starting_is_ended() -> None:
+    """An owner whose container waits, or has no status yet, is taken for dead."""
+    _ended(OwnerState.STARTING)
+
+
+def leaving_is_ended() -> None:
+    """An owner that drains is taken for dead."""
+    read = facts.owner_pod
+
+    def leaving(pod: Pod, wanted: str) -> OwnerPod:
+        told = read(pod, wanted)
+        return msgspec.structs.replace(told, over=True) if told.leaving else told
+
+    replace(facts, "owner_pod", leaving)
+
+
+def sidecar_is_owner() -> None:
+    """The first container is taken for ContainerSSH's, whatever its name."""
+    read = facts.owner_pod
+    replace(facts, "owner_pod", lambda pod, _: read(pod, pod.spec.containers[0].name))
+
+
+def no_clock_tolerance() -> None:
+    """A node's clock is taken for the API server's."""
+    told = owners.ownership
+
+    def exact(session: Session, known: Owners, _: float) -> Ownership:
+        return told(session, known, 0.0)
+
+    replace(owners, "ownership", exact)
+    replace(policy, "ownership", exact)
+
+
+def no_gap() -> None:
+    """It is forgotten that nobody watched for a while."""
+    follow = Owners.listed
+
+    def listed(self: Owners, pods: Any, at: float, since: float | None = None) -> Owners:
+        return msgspec.structs.replace(follow(self, pods, at, since), gap=None)
+
+    replace(Owners, "listed", listed)
+
+
+def out_of_step_is_known() -> None:
+    """Owners are judged by though the streams about them are out of step."""
+    replace(view.OwnerPods, "why_unknown", lambda _: "")
+    replace(view.OwnerWorkload, "why_unknown", lambda _: "")
+    no_fresh_read()
+
+
+# Deletions
+
+
+def _body(change: Callable[[dict[str, Any]], None]) -> None:
+    send = Deleter._send
+
+    async def changed(self: Deleter, name: str, body: dict[str, Any]) -> None:
+        change(body)
+        await send(self, name, body)
+
+    replace(Deleter, "_send", changed)
+
+
+def no_uid() -> None:
+    """Whatever has that name is deleted."""
+    _body(lambda body: body["preconditions"].pop("uid", None))
+
+
+def no_version() -> None:
+    """It is deleted even if it has changed since it was judged."""
+    _body(lambda body: body["preconditions"].pop("resourceVersion", None))
+
+
+def keep_is_for_ever_as_it_was() -> None:
+    """An annotation counts as it was when the session was seen first."""
+    changed = view.SessionPods.changed
+
+    def first(self: view.SessionPods, item: Any) -> None:
+        before = dict(self.by_uid)
+        changed(self, item)
+        for uid, session in before.items():
+            if (now := self.by_uid[uid]).keep != session.keep:
+                self.by_uid[uid] = msgspec.structs.replace(now, keep=session.keep)
+                self._view.session_changed(uid)
+
+    replace(view.SessionPods, "changed", first)
+
+
+def any_date() -> None:
+    """A single answer tells the time."""
+    replace(Api, "sure_of_time", True)
+
+
+def changed_is_done() -> None:
+    """A deletion that met a change is not thought of again."""
+
+    async def forget(self: Collector, session: Session, _: Any) -> float:
+        verdict = self.verdicts[session.uid]
+        self._done[session.uid] = verdict.reason, verdict.force
+        return 0.0
+
+    replace(Collector, "_read_again", forget)
+
+
+# The election
+
+
+def standby_deletes() -> None:
+    """Everybody deletes."""
+    replace(Elector, "leads", lambda _: True)
+    replace(Elector, "until", math.inf)
+
+
+def leads_too_long() -> None:
+    """A leader that cannot renew its lease goes on for a while."""
+    replace(election, "RENEW_DEADLINE", 40.0)
+
+
+def takes_too_early() -> None:
+    """A standby does not wait until the lease has run out."""
+    replace(election, "may_take", lambda seen, me, now: may_take(seen, me, now + 10.0))
+
+
+# Streams and memory
+
+
+def watch_without_list() -> None:
+    """After a 410 the watch goes on from whatever there is now, which tells of nothing that went."""
+    failed = Reflector._failed
+
+    def go_on(self: Reflector[Any], state: Any) -> None:
+        failed(self, state)
+        error = state.outcome.exception()
+        if isinstance(error, ApiError) and error.code == 410:
+            self._version = "0"
+
+    replace(Reflector, "_failed", go_on)
+
+
+def gives_up() -> None:
+    """A stream that was refused does not come back."""
+
+    async def hang(self: Reflector[Any]) -> None:
+        await asyncio.Event().wait()
+
+    failed = Reflector._failed
+
+    def give_up(self: Reflector[Any], state: Any) -> None:
+        failed(self, state)
+        if state.attempt_number >= 3:
+            self._list_and_watch = hang.__get__(self)  # type: ignore[method-assign]
+
+    replace(Reflector, "_failed", give_up)
+
+
+def remembers_the_dead() -> None:
+    """What is kept of a session stays when it goes."""
+    changed = Collector._session_changed
+
+    def kept(self: Collector, uid: str) -> None:
+        if uid in self._view.sessions.by_uid:
+            changed(self, uid)
+
+    replace(Collector, "_session_changed", kept)
+
+
+def leaks_tasks() -> None:
+    """Each fresh read leaves a task behind."""
+    leaks: list[asyncio.Task[bool]] = []
+
+    async def leaking(*more: Any) -> Owners:
+        leaks.append(asyncio.create_task(asyncio.Event().wait()))
+        return await read_owners(*more)
+
+    replace(collector, "read_owners", leaking)
+
+
+SABOTAGES: dict[str, int] = {
+    "no_fresh_read": 1,
+    "fresh_read_from_the_cache": 1,
+    "no_look_up": 1,
+    "gone_since_it_vanished": 20,
+    "looked_up_once_for_all": 1,
+    "unreachable_is_ended": 28,
+    "starting_is_ended": 3,
+    "leaving_is_ended": 4,
+    "sidecar_is_owner": 18,
+    "no_clock_tolerance": 31,
+    "no_gap": 38,
+    "out_of_step_is_known": 1,
+    "no_uid": 1,
+    "no_version": 1,
+    "keep_is_for_ever_as_it_was": 19,
+    "any_date": 14,
+    "changed_is_done": 6,
+    "standby_deletes": 4,
+    "leads_too_long": 22,
+    "takes_too_early": 22,
+    "watch_without_list": 16,
+    "gives_up": 1,
+    "remembers_the_dead": 1,
+    "leaks_tasks": 1,
+}
+"""Their names, each with the first seed that notices it; another one does where the world has changed since."""
+
+
+def commit(name: str) -> None:
+    """Makes this mistake, for the rest of this process. Raises LookupError."""
+    if name not in SABOTAGES:
+        raise LookupError(name)
+    globals()[name]()

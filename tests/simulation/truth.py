@@ -1,0 +1,142 @@
+"""What is really so in the simulated world: which processes live, who is in which session, when each began and ended.
+
+The collectors know nothing of it. A deletion is judged here at the moment at which the API server is about to accept
+it; times are the API server's clock.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+from ssh_session_gc.core.model import KEEP, TTL, Reason
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.sandbox import Session, World
+from ssh_session_gc.sandbox.kubelet import Kubelet
+from ssh_session_gc.sandbox.objects import ApiError
+from ssh_session_gc.sandbox.programs import Process
+from ssh_session_gc.sandbox.store import PODS, Object
+
+TTLS = {"90s": 90.0, "10m": 600.0, "3h": 10800.0}
+"""What may stand in the annotation and is a duration; anything else says nothing."""
+BY_STATUS = 1.0
+"""Seconds by which a time in a status may be early: it is cut to whole ones."""
+BY_SUCCESSOR = 3.0
+"""Seconds by which an owner may seem to have ended early whose end nobody saw: it had when the next one in its Pod
+started, and that start is taken for as early as the clocks allow."""
+
+
+class Truth:
+    """One world's."""
+
+    def __init__(self, world: World, policy: Policy) -> None:
+        self._world, self._policy = world, policy
+        self.shells: dict[str, Process] = {}
+        """The first process of each session, by uid."""
+        self._started: dict[Process, float] = {}
+        self._ended: dict[Process, float] = {}
+        self._skews: dict[Process, float] = {}
+        for kubelet in world.kubelets.values():
+            kubelet.started.append(partial(self._process_started, kubelet))
+            kubelet.ended.append(self._process_ended)
+
+    def _process_started(self, kubelet: Kubelet, process: Process) -> None:
+        self._started[process], self._skews[process] = self._world.store.now(), kubelet.skew
+        self.shells.setdefault(process.pod_uid, process)
+
+    def _process_ended(self, process: Process) -> None:
+        self._ended[process] = self._world.store.now()
+
+    def wrong(self, pod: Object, reason: Reason, *, stranger: bool) -> str:
+        """What is wrong with deleting this Pod now for this reason; "" where nothing is.
+
+        ``stranger``: the collector never saw its owner, but by looking that one up. Since when it is gone nobody can
+        tell then; that it is gone must be true all the same.
+        """
+        metadata, now = pod["metadata"], self._world.store.now()
+        session = self._world.containerssh.sessions.get(metadata["uid"])
+        if session is None or metadata["labels"].get("containerssh.io/session") != "true":
+            return "it is no session"
+        if metadata.get("annotations", {}).get(KEEP) == "true":
+            return "it is exempt"
+        if "deletionTimestamp" in metadata:
+            return "it has been deleted already"
+        age = now - int(session.created)
+        match reason:
+            case Reason.OVER_AGE if age < self.limit(pod) - 0.001:
+                return f"it is {age:.3f} s old and may be {self.limit(pod):g}"
+            case Reason.OWNERLESS if session.creator.alive:
+                return "its owner lives"
+            case Reason.OWNERLESS if not stranger and (
+                self._over_for(session.creator) < self._policy.owner_grace - BY_SUCCESSOR
+            ):
+                return f"its owner has ended {self._over_for(session.creator):.3f} s ago"
+            case Reason.FINISHED if not session.finished:
+                return "it has not finished"
+            case Reason.FINISHED if (
+                self._over_for(self.shells[session.uid]) < self._policy.finished_grace - BY_STATUS
+            ):
+                return f"it has finished {self._over_for(self.shells[session.uid]):.3f} s ago"
+            case Reason.START_TIMEOUT if age < self._policy.start_timeout - 0.001:
+                return f"it has had {age:.3f} s to start"
+            case Reason.START_TIMEOUT if session.live or self._says_started(pod, session):
+                return "it started in time"
+        return ""
+
+    def limit(self, pod: Object) -> float:
+        """The age that this session may reach."""
+        ttl = TTLS.get(pod["metadata"].get("annotations", {}).get(TTL, ""))
+        return self._policy.max_age if ttl is None else min(ttl, self._policy.max_ttl)
+
+    def excepted(self, session: Session) -> bool:
+        """Whether it may stay for longer than others: it is exempt, or gone, or no session any more."""
+        pod = self.pod(session)
+        if pod is None or pod["metadata"]["labels"].get("containerssh.io/session") != "true":
+            return True
+        return pod["metadata"].get("annotations", {}).get(KEEP) == "true" or self.limit(pod) > self._policy.max_age
+
+    def tellable(self, session: Session, *, stamped: bool, bound: float) -> bool:
+        """Whether the outside has shown for ``bound`` seconds by now that it is an orphan."""
+        if self.excepted(session):
+            return False
+        pod = self.pod(session)
+        assert pod is not None
+        now = self._world.store.now()
+        shell = self.shells.get(session.uid)
+        if pod["status"].get("phase") in ("Succeeded", "Failed"):
+            return shell is None or now - self._ended.get(shell, 0.0) > bound
+        if not self._world.kubelets[pod["spec"]["nodeName"]].connected.is_set():
+            return False
+        timeout = self._policy.start_timeout + BY_STATUS
+        if shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout:
+            return now - session.created > self._policy.start_timeout + bound
+        if session.creator.alive or session.given_up or session.closed:
+            return False  # its creator gave it up: nobody but its age can tell
+        # Without the stamp, any owner that is old enough may have made it.
+        others = [replica.process for replica in self._world.containerssh.replicas]
+        if stamped:
+            others = [process for process in others if process.pod_uid == session.creator.pod_uid]
+        starts = (self._started[process] + min(0.0, self._skews[process]) for process in others)
+        return all(started > session.created + 5.0 for started in starts) and (
+            now - self._ended[session.creator] > bound
+        )
+
+    def pod(self, session: Session) -> Object | None:
+        """Its Pod, if that is still there."""
+        with suppress(ApiError):
+            pod = self._world.store.get(PODS, "ssh-sessions", session.name)
+            if pod["metadata"]["uid"] == session.uid:
+                return pod
+        return None
+
+    def _over_for(self, process: Process) -> float:
+        """For how many seconds it is over; by its node's clock where that is behind, as nothing else says it."""
+        return self._world.store.now() - self._ended[process] - min(0.0, self._skews[process])
+
+    def _says_started(self, pod: Object, session: Session) -> bool:
+        """Whether its status, as it stands in the store, tells of a start in time."""
+        for status in pod["status"].get("containerStatuses", ()):
+            run = status["state"].get("running") or status["state"].get("terminated")
+            if run is not None and run["startedAt"] is not None:
+                started = datetime.fromisoformat(run["startedAt"]).timestamp()
+                return started <= int(session.created) + self._policy.start_timeout
+        return False
