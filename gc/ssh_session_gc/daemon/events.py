@@ -6,7 +6,7 @@ queued without end. The log has the same facts and loses none.
 
 import asyncio
 import socket
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import structlog
 
@@ -18,11 +18,23 @@ from ssh_session_gc.kube.resources import EVENTS
 
 log = structlog.stdlib.get_logger()
 
+Type = Literal["Normal", "Warning"]
+
 COMPONENT = "ssh-session-gc"
-QUEUE = 2000
-WRITERS = 4
+QUEUE = 10_000
+"""Events that may wait. In a burst they come after the deletions, which want the same API server."""
 MESSAGE_LIMIT = 1024
 """The longest message that the API server takes (Kubernetes' validation of Events), in characters."""
+
+
+class Entry(NamedTuple):
+    """What is to be written of a session; ``at`` in epoch seconds."""
+
+    session: Session
+    type: Type
+    reason: str
+    message: str
+    at: float
 
 
 class Recorder:
@@ -30,51 +42,23 @@ class Recorder:
 
     def __init__(self, api: Api, namespace: str) -> None:
         self._api, self._namespace = api, namespace
-        self._queue: asyncio.Queue[dict[str, object]] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[Entry] = asyncio.Queue(QUEUE)
         self._instance = socket.gethostname()
         self._refused = False
 
-    def record(self, session: Session, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+    def record(self, session: Session, kind: Type, reason: str, message: str) -> None:
         """Queues an Event on this session; drops it where the queue is full."""
-        now = format_instant(self._api.now())
-        event: dict[str, object] = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{session.name[:200]}.", "namespace": self._namespace},
-            "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "namespace": self._namespace,
-                "name": session.name,
-                "uid": session.uid,
-                "resourceVersion": session.resource_version,
-            },
-            "type": kind,
-            "reason": reason,
-            "message": printable(message, MESSAGE_LIMIT),
-            "source": {"component": COMPONENT, "host": self._instance},
-            "reportingComponent": COMPONENT,
-            "reportingInstance": self._instance,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
         if not self._queue.full():
-            self._queue.put_nowait(event)
-
-    async def run(self) -> None:
-        """Writes until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WRITERS):
-                group.create_task(self._write())
+            self._queue.put_nowait(Entry(session, kind, reason, message, self._api.now()))
 
     async def flush(self) -> None:
         """Returns when everything queued is written or given up."""
         await self._queue.join()
 
-    async def _write(self) -> None:
+    async def run(self) -> None:
+        """Writes until cancelled, one at a time as client-go's recorder does."""
         while True:
-            event = await self._queue.get()
+            event = self._event(await self._queue.get())
             try:
                 await self._api.request("create", EVENTS, self._namespace, body=event)
                 self._refused = False
@@ -86,3 +70,28 @@ class Recorder:
                     log.warning("event_not_written", error=str(error), hint=f"{hint}the log has the same facts")
             finally:
                 self._queue.task_done()
+
+    def _event(self, entry: Entry) -> dict[str, object]:
+        session, when = entry.session, format_instant(entry.at)
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{session.name[:200]}.", "namespace": self._namespace},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": self._namespace,
+                "name": session.name,
+                "uid": session.uid,
+                "resourceVersion": session.resource_version,
+            },
+            "type": entry.type,
+            "reason": entry.reason,
+            "message": printable(entry.message, MESSAGE_LIMIT),
+            "source": {"component": COMPONENT, "host": self._instance},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": self._instance,
+            "firstTimestamp": when,
+            "lastTimestamp": when,
+            "count": 1,
+        }
