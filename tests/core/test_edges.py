@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from ssh_session_gc.core.clock import DRIFT, ServerClock
+from ssh_session_gc.core.clock import APART, DRIFT, ServerClock
 from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState
 from ssh_session_gc.core.owners import REMEMBERED, Gap, Owners, Span, confirmed, doubts, ownership, unplaced
 from ssh_session_gc.core.policy import STUCK_AFTER, Policy, Verdict, judge, session_state, survey
@@ -261,10 +261,21 @@ def test_the_longest_due_counts_in_whatever_order_they_come() -> None:
 
 def test_two_answers_that_leave_a_single_instant_agree() -> None:
     clock = ServerClock().answered(5000.0, 10.0, 10.0)
-    assert clock.answered(4999.0, 10.0, 10.0).other is None
-    assert clock.answered(4998.9, 10.0, 10.0).other is not None
-    assert clock.agrees(ServerClock().answered(4999.0, 10.0, 10.0))
-    assert not clock.agrees(ServerClock().answered(4998.9, 10.0, 10.0))
+    both = clock.answered(4999.0, 10.0, 10.0)
+    assert (both.low, both.high, both.other) == (4990.0, 4990.0, None)
+
+
+def test_servers_whose_clocks_are_half_a_second_apart_pass_for_one() -> None:
+    clock = ServerClock().answered(5000.0, 10.0, 10.0)  # 4990 to 4991
+    for date, apart in ((4999.0 - APART, True), (4999.0 - APART - 0.1, False)):
+        behind = clock.answered(date, 10.0, 10.0)
+        assert (behind.other is None) is apart
+        assert clock.agrees(ServerClock().answered(date, 10.0, 10.0)) is apart
+    # The one that is behind is taken, and as exactly as it can be told.
+    behind = clock.answered(4999.0 - APART / 2, 10.0, 10.0)
+    assert (behind.low, behind.high) == (4990.0 - APART, 4990.0 - APART / 2)
+    ahead = ServerClock(4990.0, 4990.1, 10.0, 10.0).answered(5000.3, 10.0, 10.0)
+    assert (ahead.low, ahead.high) == (4990.0, 4990.1)
 
 
 def test_a_clock_is_given_as_much_drift_as_time_has_passed() -> None:
@@ -272,10 +283,10 @@ def test_a_clock_is_given_as_much_drift_as_time_has_passed() -> None:
     assert clock.now(10.0) == 4990.0 + 10.0
     assert clock.answered(5000.0, 10.5, 10.5).low == pytest.approx(4990.0 - DRIFT / 2, abs=1e-7)
     for later, apart in ((0.5, DRIFT / 2), (100.0, DRIFT * 100)):
-        for edge in (-1.0, 1.0):
+        for edge in (-1.0 - APART, 1.0 + APART):
             other = replace(clock, low=clock.low + edge, high=clock.high + edge, at=clock.at + later)
             for much, agrees in ((0.9, True), (1.1, False)):
-                more = edge * apart * much
+                more = (apart if edge > 0 else -apart) * much
                 assert clock.agrees(replace(other, low=other.low + more, high=other.high + more)) is agrees
 
 

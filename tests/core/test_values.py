@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssh_session_gc.core.clock import DRIFT, ServerClock
+from ssh_session_gc.core.clock import APART, DRIFT, ServerClock
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_clock, format_duration, format_instant, format_micro, parse_duration
 
@@ -93,6 +93,24 @@ def test_the_clock_is_never_ahead_of_the_server_and_at_most_a_second_and_a_round
         truth = local + offset
         assert clock.now(local) <= truth + 1e-6
         assert clock.now(local) >= truth - best - 2 * DRIFT * 620 - 1e-6
+
+
+@given(
+    st.lists(st.floats(0, APART), min_size=1, max_size=3),
+    st.lists(st.tuples(st.floats(0, 60), st.floats(0, 2), st.floats(0, 2), st.integers(0, 2)), max_size=30),
+)
+def test_several_servers_with_nearly_the_same_time_pass_for_one(
+    clocks: list[float], answers: list[tuple[float, float, float, int]]
+) -> None:
+    clock, local = ServerClock(), 1000.0
+    for pause, there, back, who in answers:
+        local += pause
+        sent, local = local, local + there + back
+        server = sent + there + clocks[who % len(clocks)]
+        clock = clock.answered(float(int(server // 1)), sent, local)
+        assert clock.other is None
+        assert clock.low <= clock.high
+        assert local + min(clocks) - 1.0 - back - APART - 1e-6 <= clock.now(local) <= local + max(clocks) + 1e-6
 
 
 def test_answers_in_other_fractions_of_the_second_narrow_it_down() -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 DRIFT = 1e-4
 """How far apart two healthy clocks run, in seconds a second. Quartz does 1e-5 to 5e-5."""
-
-
+APART = 0.5
+"""Seconds by which the clocks of several API servers behind one address may differ and still pass for one."""
 CONFIRMED_AFTER = 5.0
 """Seconds for which every answer must tell of another time before a jump is believed."""
 
@@ -39,9 +39,12 @@ class ServerClock:
         slack = DRIFT * max(0.0, received - self.at)
         low, high = date - received, date + 1.0 - sent
         since = min(self.since, received)
-        both = ServerClock(max(self.low - slack, low), min(self.high + slack, high), received, since)
-        if both.low <= both.high:
-            return both
+        latest, earliest = max(self.low - slack, low), min(self.high + slack, high)
+        if latest <= earliest:
+            return ServerClock(latest, earliest, received, since)
+        if latest - earliest <= APART:
+            # Another API server answers now. Of two clocks that disagree so little, the one that is behind is taken.
+            return ServerClock(max(min(self.low - slack, low), latest - APART), earliest, received, since)
         # One of the clocks was set, or another API server with another clock answers now, or a proxy. A later time
         # makes every session older, and a single wrong one would end them all: it must last.
         said = ServerClock(low, high, received, received)
@@ -53,7 +56,7 @@ class ServerClock:
     def agrees(self, other: "ServerClock") -> bool:
         """Whether both can be true of one clock."""
         slack = DRIFT * max(0.0, other.at - self.at)
-        return max(self.low - slack, other.low) <= min(self.high + slack, other.high)
+        return max(self.low - slack, other.low) - min(self.high + slack, other.high) <= APART
 
     @property
     def sure(self) -> bool:
