@@ -269,7 +269,10 @@ class ApiServer:
         )
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionResetError:  # whoever asked has left already
+            return response
         self.requests.append(Request("watch", target.resource, request.path_qs, 200))
         try:
             self._begin(request, watch, since)
