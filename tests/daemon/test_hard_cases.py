@@ -14,6 +14,7 @@ from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube.client import ApiError, connect, loader
 from ssh_session_gc.sandbox import Fault, Session, World
+from ssh_session_gc.sandbox.programs import Program
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, restricted_scene, scene
@@ -495,6 +496,24 @@ async def test_a_conflict_without_a_change_does_not_spin(tmp_path: Path) -> None
         s.world.faults.clear()
         await advance(20)
         await s.collected(alice="OverAge")
+
+
+async def test_a_wrong_date_from_the_start_makes_nobody_old_enough_to_stay(tmp_path: Path) -> None:
+    # By such a date all that runs has started in the future, and must have started by now at the latest.
+    async with World(stamp=True, images={"late": Program(pull=125.0)}) as world:
+        world.deploy()
+        await world.ready()
+        world.open("alice")
+        world.open("bob", image="late")
+        await advance(130)
+        world.crash()
+        await advance(5)
+        world.faults.clock_offset = -7200.0
+        async with running(world.url, tmp_path) as gc:
+            await gc.synced()
+            world.faults.clock_offset = 0.0
+            await advance(75)
+            await eventually(lambda: gc.collected() == {"alice": "Ownerless", "bob": "StartTimeout"})
 
 
 @pytest.mark.parametrize("ahead", [7200.0, -7200.0])

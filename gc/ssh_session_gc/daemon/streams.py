@@ -39,9 +39,9 @@ async def _workload(api: Api, owner: OwnerRef, view: View, silence: float) -> No
 
 
 async def _owner_pods(api: Api, settings: Settings, view: View, silence: float) -> None:
-    """By the workload's selector, and by the new one when it changes."""
+    """By the workload's selector, and by the new one when it changes; once more from the start when the sink asks."""
     workload, sink, changed = view.workload, view.owner_pods, asyncio.Event()
-    workload.selector_changed = changed.set
+    workload.selector_changed = sink.out_of_date = changed.set
     while True:
         changed.clear()
         if workload.selector:
@@ -51,6 +51,6 @@ async def _owner_pods(api: Api, settings: Settings, view: View, silence: float) 
                 reflecting = group.create_task(reflector.run())
                 await changed.wait()
                 reflecting.cancel()
-            sink.sync("the workload's selector changed")
+            sink.sync("it is read from the start")
         else:
             await changed.wait()

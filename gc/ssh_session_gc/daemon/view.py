@@ -5,6 +5,7 @@ are in step, not while they are out of it, not before the workload was seen. Jud
 listens what changed. All times are the API server's, in epoch seconds.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -126,6 +127,8 @@ class SessionPods(Feed):
         self.by_uid: dict[str, Session] = {}
         self._unreadable: set[str] = set()
         """What was said of Pods that cannot be read, each once."""
+        self._said: dict[str, float] = {}
+        """By uid, the starts that lay in the future; those sessions started when they were seen running instead."""
 
     def listed(self, items: Sequence[Session], broken: Sequence[str]) -> None:
         """All of them. Notices, too, what was deleted while nobody watched."""
@@ -147,13 +150,8 @@ class SessionPods(Feed):
     def _take(self, session: Session) -> None:
         before = self.by_uid.get(session.uid)
         if session.started is not None:
-            # What is seen running has started by now, whatever a node's clock says that is ahead.
-            now = self._now()
-            started = now if session.started > now + 1.0 else session.started
-            if before is not None and before.started is not None:
-                started = min(started, before.started)
-            if started != session.started:
-                session = msgspec.structs.replace(session, started=started)
+            seen = math.inf if before is None or before.started is None else before.started
+            session = _with_start(session, self._start(session.uid, session.started, seen))
         if session.invalid and (before is None or before.invalid != session.invalid):
             self._metrics.invalid_annotations.inc(len(session.invalid))
             log.warning(
@@ -169,6 +167,25 @@ class SessionPods(Feed):
             )
         self.by_uid[session.uid] = session
 
+    def clock_moved(self, seconds: float) -> None:
+        """Moves the starts that were dated by the API server's clock."""
+        super().clock_moved(seconds)
+        for uid, session in self.by_uid.items():
+            if (started := session.started) is not None:
+                said, seen = (self._said[uid], started + seconds) if uid in self._said else (started, started)
+                self.by_uid[uid] = _with_start(session, self._start(uid, said, seen))
+
+    def _start(self, uid: str, said: float, seen: float) -> float:
+        """When a session started that says so, and was known to run at ``seen``: what runs has started by now,
+        whatever a node's clock says that is ahead."""
+        now = self._now()
+        if min(said, seen) > now + 1.0:
+            self._said[uid] = said
+            return now
+        if said <= seen:
+            self._said.pop(uid, None)
+        return min(said, seen)
+
     def deleted(self, item: Session) -> None:
         """A session is gone, or does not match the selector any more."""
         self.drop(item.uid)
@@ -176,6 +193,7 @@ class SessionPods(Feed):
     def drop(self, uid: str) -> None:
         """There is no such session (any more)."""
         if self.by_uid.pop(uid, None):
+            self._said.pop(uid, None)
             self._view.session_changed(uid)
 
     def restarted(self, cause: str, detail: str) -> None:
@@ -266,11 +284,16 @@ class OwnerPods(Feed):
     def __init__(self, view: View, settings: Settings, metrics: Metrics, now: Clock) -> None:
         super().__init__(view, settings, metrics, now)
         self.known = Owners()
+        self.out_of_date: Callable[[], None] = lambda: None
+        """Called when only a new list can tell how things are."""
+        self._outdated = False
         self._seen = False
         self._unreadable = ""
 
     def listed(self, items: Sequence[Pod], broken: Sequence[str]) -> None:
         """All of them. What ran before and is not among them is gone."""
+        if self._outdated:  # as at the start
+            self.known, self.last_news, self._outdated = Owners(), None, False
         self._unreadable = broken[0] if broken else ""
         self._seen |= bool(items)
         # The stretch since the last news, which may be a bookmark, is one that nobody watched.
@@ -292,11 +315,14 @@ class OwnerPods(Feed):
         self._view.settle()
 
     def clock_moved(self, seconds: float) -> None:
-        """Moves what was dated by the API server's clock: since when owners are watched, and when they were not."""
+        """Moves what was dated by the API server's clock: since when owners are watched, and when they were not. What
+        the Pods themselves say was read by the light of the old time, and is read anew."""
         super().clock_moved(seconds)
         gap = self.known.gap and Gap(self.known.gap.start + seconds, self.known.gap.end + seconds)
         began, missed = self.known.began + seconds, self.known.missed + seconds
         self.known = msgspec.structs.replace(self.known, began=began, gap=gap, missed=missed)
+        self._outdated = True
+        self.out_of_date()
 
     def confirm(self, fresh: Owners) -> None:
         """Takes over which ends were found to be true by looking the Pods up, so that nobody looks again."""
@@ -334,3 +360,7 @@ class OwnerPods(Feed):
 
     def _read(self, pod: Pod) -> OwnerPod:
         return facts.owner_pod(pod, self._settings.owner_container)
+
+
+def _with_start(session: Session, started: float) -> Session:
+    return session if started == session.started else msgspec.structs.replace(session, started=started)
