@@ -146,6 +146,18 @@ async def test_the_time_is_the_servers(tmp_path: Path) -> None:
         assert [moved for moved in set_to if abs(moved) > 1] == [pytest.approx(86400.0, abs=1.1)]
 
 
+async def test_servers_that_are_a_little_apart_leave_us_sure_of_the_time(tmp_path: Path) -> None:
+    async with World() as world, api(world, tmp_path) as (made, _):
+        world.faults.clocks = (0.0, -0.1, -0.4)
+        became: list[bool] = []
+        made.clock_changed = lambda _: became.append(made.sure_of_time)
+        for _ in range(30):
+            await made.version()
+            await advance(0.7)
+        assert became == [True]
+        assert world.store.now() - 1.1 < made.now() <= world.store.now() - 0.1
+
+
 async def test_a_refusal_does_not_tell_the_time(tmp_path: Path) -> None:
     async with World() as world, api(world, tmp_path) as (made, _):
         await made.version()

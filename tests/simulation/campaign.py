@@ -45,6 +45,8 @@ QUIET = 100.0
 """Seconds after which nothing is under way any more and spare connections are closed."""
 SPARE = 15
 """Connections that a collector may keep open to ask for the lease, one a second: each is spare for 15 s."""
+CLOCKS = ((0.0,), (0.0,), (0.0, -0.1, -0.4))
+"""Seconds by which the clocks of the API servers are ahead, one or three of them."""
 SKEWS = (0.0, -1.0, -15.0, 0.9, 1.9, 1.9)
 """Seconds by which a node's clock may be ahead: no more than the clock tolerance."""
 
@@ -95,6 +97,7 @@ class Campaign:
             clean_shutdown=self.rng.random() < 0.5,
             node_silence=40.0,
         )
+        self._world.faults.clocks = self.rng.choice(CLOCKS)
         self._truth = Truth(self._world, POLICY)
         self._replicas: list[Replica] = []
         self._started = 0

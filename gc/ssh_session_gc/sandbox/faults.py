@@ -4,7 +4,7 @@ Knows which requests a fault is for and how often it strikes. Does not strike it
 answer, and each watch does as it is told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -59,6 +59,9 @@ class Faults:
     def __init__(self) -> None:
         self.clock_offset = 0.0
         """Seconds by which the ``Date`` header is ahead of the cluster's clock."""
+        self.clocks: Sequence[float] = (0.0,)
+        """As many API servers answer, in turn, and their clocks are so many seconds ahead."""
+        self._answers = 0
         self.watches: dict[Watching, None] = {}
         """Those that run, in the order in which they began."""
         self._faults: list[Fault] = []
@@ -76,6 +79,11 @@ class Faults:
         """Nothing goes wrong any more with requests to come, and the clock is right."""
         self._faults.clear()
         self.clock_offset = 0.0
+
+    def ahead(self) -> float:
+        """Seconds by which the clock of the server that answers next is ahead of the cluster's."""
+        self._answers += 1
+        return self.clock_offset + self.clocks[self._answers % len(self.clocks)]
 
     def take(self, verb: str, resource: str, namespace: str | None) -> Fault | None:
         """The fault that strikes this request, which uses up one of its times."""

@@ -134,7 +134,7 @@ class ApiServer:
             watch.offer(change)
 
     async def _set_date(self, _: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Date"] = formatdate(self.store.now() + self.faults.clock_offset, usegmt=True)
+        response.headers["Date"] = formatdate(self.store.now() + self.faults.ahead(), usegmt=True)
 
     # One request, from the connection to the handler of its verb
 
