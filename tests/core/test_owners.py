@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from ssh_session_gc.core.model import OwnerState, Session
 from ssh_session_gc.core.owners import REMEMBERED, OwnerPod, Owners, Ownership, Span, confirmed, doubts, ownership
@@ -194,3 +195,27 @@ def test_what_has_ended_stays_ended(owners: Owners, seen: OwnerPod) -> None:
 def test_since_is_never_before_the_session_itself(s: Session, owners: Owners) -> None:
     since = ownership(s, owners, TOLERANCE).since
     assert since is None or since >= s.created
+
+
+@given(sessions(), known_owners(), st.sampled_from([0.0, 2.0, 30.0]))
+def test_who_could_have_created_a_session_is_told_as_by_asking_each(
+    s: Session, owners: Owners, tolerance: float
+) -> None:
+    stamp, found = s.stamp_uid, ownership(s, owners, tolerance)
+    could = [
+        o
+        for o in owners.owners
+        if (not stamp or o.pod_uid == stamp) and (o.born <= s.created + tolerance or (stamp and o.first))
+    ]
+    living = [o for o in could if o.alive]
+    assert (found.since is None) == bool(living)
+    if living:
+        assert found.owner in living
+        assert found.exact
+        return
+    ended = [o for o in could if (o.finished or 0.0) >= s.created - tolerance]
+    if not ended:
+        assert found.owner is None
+        return
+    assert found.owner in ended
+    assert found.owner.finished == max(o.finished or 0.0 for o in ended)

@@ -13,6 +13,7 @@ The facts behind it, from Kubernetes' Pod lifecycle documentation and the record
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -83,10 +84,18 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
     missed: float = math.inf
 
     @cached_property
-    def alive(self) -> tuple["Ownership | None", ...]:
-        """For each owner what it means for its sessions that it lives, the same object for all of them; None for
-        those that have ended."""
-        return tuple(Ownership(owner, None, True) if owner.alive else None for owner in self.owners)
+    def anybody(self) -> "Candidates":
+        """Who could have created a session that does not say so."""
+        return Candidates((owner.born, owner) for owner in self.owners)
+
+    @cached_property
+    def by_pod(self) -> Mapping[str, "Candidates"]:
+        """For each Pod (uid) who in it could have created a session that is stamped as made by it. Its first one
+        could, whatever the clocks say."""
+        found: dict[str, list[tuple[float, Owner]]] = {}
+        for owner in self.owners:
+            found.setdefault(owner.pod_uid, []).append((-math.inf if owner.first else owner.born, owner))
+        return {uid: Candidates(owners) for uid, owners in found.items()}
 
     def saw(self, pod: OwnerPod, at: float) -> "Owners":
         """With what this Pod says at ``at``."""
@@ -205,32 +214,53 @@ class Ownership(msgspec.Struct, frozen=True, gc=False):
     exact: bool
 
 
+class Candidates:
+    """Owners in the order in which they began: one look tells who of them could have created a session, however many
+    have come and gone."""
+
+    def __init__(self, owners: Iterable[tuple[float, Owner]]) -> None:
+        """``owners``: each with the moment from which it could have created sessions."""
+        self._alive: tuple[float, Ownership | None] = math.inf, None
+        self._began: list[float] = []
+        self._last: list[Owner] = []
+        """Of those that have ended and began by then, the one that ended last."""
+        for began, owner in sorted(owners, key=lambda each: each[0]):
+            if not owner.alive:
+                last = self._last[-1] if self._last else owner
+                self._began.append(began)
+                self._last.append(owner if (owner.finished or 0.0) >= (last.finished or 0.0) else last)
+            elif self._alive[1] is None:
+                self._alive = began, Ownership(owner, None, True)
+
+    def alive(self, latest: float) -> "Ownership | None":
+        """What it means for a session that one of them lives and began by ``latest``; the same object for all."""
+        began, owned = self._alive
+        return owned if began <= latest else None
+
+    def last(self, latest: float, earliest: float) -> Owner | None:
+        """Who of them began by ``latest`` and ended last, and not before ``earliest``."""
+        found = bisect_right(self._began, latest)
+        last = self._last[found - 1] if found else None
+        return last if last is not None and (last.finished or 0.0) >= earliest else None
+
+
+NOBODY = Candidates(())
+
+
 def ownership(session: Session, known: Owners, tolerance: float) -> Ownership:
     """Which owner could have created this session, and since when there is none alive.
 
     ``tolerance`` (seconds) is how far the kubelet's ``startedAt`` may run ahead of the API server's
     ``creationTimestamp``.
     """
-    latest = session.created + tolerance
-    stamp = session.stamp_uid
-    last: Owner | None = None
-    seen = False
-    since = session.created
-    for owner, alive in zip(known.owners, known.alive, strict=True):
-        if stamp and owner.pod_uid != stamp:
-            continue
-        seen = True
-        if owner.born > latest and not (stamp and owner.first):
-            continue
-        if alive is not None:
-            return alive
-        end = owner.finished or 0.0
-        if end >= session.created - tolerance and (last is None or end >= (last.finished or 0.0)):
-            last = owner
-    if last is not None:
-        since = max(since, last.finished or 0.0)
+    latest, stamp = session.created + tolerance, session.stamp_uid
+    candidates = known.by_pod.get(stamp, NOBODY) if stamp else known.anybody
+    if alive := candidates.alive(latest):
+        return alive
+    last = candidates.last(latest, session.created - tolerance)
+    since = session.created if last is None else max(session.created, last.finished or 0.0)
     exact = True
-    if stamp and seen:
+    if stamp in known.by_pod:
         if last is None:
             # Its incarnation was overwritten in lastState. It had ended when the next in that Pod started.
             later = [o.born for o in known.owners if o.pod_uid == stamp and o.born > latest]
