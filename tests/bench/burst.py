@@ -10,8 +10,7 @@ from pathlib import Path
 from tests import tools
 from tests.bench.programs import Daemon, bare
 from tests.bench.report import Row, Sample, beside, growth
-from tests.bench.sandbox import Sandbox
-from tests.bench.setting import Bench
+from tests.bench.setting import Bench, Server
 
 CONCURRENCY = 32
 """The daemon's default."""
@@ -19,7 +18,7 @@ GRACE = 1.3
 OLD = 7200.0
 """Seconds: old enough for the CronJob."""
 LOOP = """
-cutoff=$(date -u -d '1 hour ago' +%Y-%m-%dT%H:%M:%SZ)
+cutoff=$(date -u -d "$CUTOFF" +%Y-%m-%dT%H:%M:%SZ)
 "$KUBECTL" get pods -n ssh-sessions -l containerssh.io/session=true --field-selector=status.phase=Running \
   -o jsonpath='{range .items[*]}{.metadata.name}{"\\t"}{.metadata.creationTimestamp}{"\\n"}{end}' |
 while IFS=$'\\t' read -r name created; do
@@ -60,7 +59,7 @@ def figures(bench: Bench) -> list[Row]:
     return rows
 
 
-def _collected(bench: Bench, server: Sandbox, size: int, owner: int) -> tuple[float, float]:
+def _collected(bench: Bench, server: Server, size: int, owner: int) -> tuple[float, float]:
     """Orphans so many sessions. Gives the rate, and the seconds from due to the last."""
     server.empty()
     server.fill(size, owner=owner)
@@ -72,7 +71,7 @@ def _collected(bench: Bench, server: Sandbox, size: int, owner: int) -> tuple[fl
     return _rate(accepted), max(accepted.values()) - due
 
 
-def _deleted(bench: Bench, server: Sandbox, size: int, *, models: bool) -> float:
+def _deleted(bench: Bench, server: Server, size: int, *, models: bool) -> float:
     server.empty()
     names = server.fill(size)
     with bare(server.kubeconfig, bench.folder, CONCURRENCY, models=models) as peer:
@@ -81,16 +80,17 @@ def _deleted(bench: Bench, server: Sandbox, size: int, *, models: bool) -> float
     return _rate(server.accepted(size))
 
 
-def _cron(bench: Bench, server: Sandbox, size: int) -> float:
+def _cron(bench: Bench, server: Server, size: int) -> float:
     server.empty()
     server.fill(size, age=OLD)
-    loop(bench.folder, server.kubeconfig)
+    loop(bench.folder, server.kubeconfig, server.cutoff)
     return _rate(server.accepted(size))
 
 
-def loop(home: Path, kubeconfig: Path) -> None:
+def loop(home: Path, kubeconfig: Path, cutoff: str) -> None:
     """Runs the CronJob's loop once."""
     env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "KUBECONFIG": str(kubeconfig), "KUBECTL": str(tools.kubectl())}
+    env["CUTOFF"] = cutoff
     subprocess.run(["bash", "-c", LOOP], env=env, check=True, capture_output=True)
 
 

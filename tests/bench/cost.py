@@ -12,7 +12,7 @@ from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.bench import burst, hours
 from tests.bench.hours import OPEN, STAYS, Cost
 from tests.bench.proxy import counted
-from tests.bench.report import Row, Sample, growth
+from tests.bench.report import Row, Sample, beside, growth
 from tests.bench.sandbox import Sandbox
 from tests.bench.setting import Bench
 
@@ -49,13 +49,11 @@ def _rows(hourly: int, ours: Cost, elected: Cost, poller: Cost, cron: Cost) -> l
             row.goal = "watches and lease renewals only"
             row.met = set(cost.verbs) <= IDLE
         made.append(row)
-        for peer, other in (("poller, 10 s", poller), ("CronJob, 15 min", cron)):
-            theirs = _requests(other)
-            made.append(Row("API cost", f"{what}, {name}: requests", _requests(cost), hourly, peer, theirs))
-            made.append(Row("API cost", f"{what}, {name}: bytes", _size(cost), hourly, peer, _size(other)))
-    for row in made:
-        if row.theirs is not None:
-            row.ratio = row.ours.median / row.theirs.median
+    for peer, other in (("poller, 10 s", poller), ("CronJob, 15 min", cron)):
+        made += [
+            beside("API cost", f"{what}, alone", unit(ours), peer, unit(other), size=hourly)
+            for unit in (_requests, _size)
+        ]
     return made
 
 
@@ -72,7 +70,7 @@ class _Cron:
 
     def __init__(self, bench: Bench) -> None:
         few = bench.scale.kubectl
-        with bench.server() as server:
+        with Sandbox(bench.folder) as server:
             self._empty = self._once(bench.folder, server, 0)
             due = self._once(bench.folder, server, few)
             server.empty()
@@ -98,5 +96,5 @@ class _Cron:
         home.mkdir()
         server.fill(due, age=burst.OLD)
         with counted(server.url) as proxy:
-            burst.loop(home, write_kubeconfig(home / "kubeconfig", proxy.url))
+            burst.loop(home, write_kubeconfig(home / "kubeconfig", proxy.url), Sandbox.cutoff)
         return len(server.requests()), proxy.size

@@ -1,16 +1,25 @@
-"""Runs the figures, one after the other, and says what came out. Knows their names."""
+"""Runs the figures, one after the other, and says what came out. Knows their names, and on which servers.
+
+What needs a server, with a clock that nobody moves, is measured on a real one, too, where ``KUBEBUILDER_ASSETS``
+names its programs.
+"""
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
+import trustme
+
+from tests import controlplane
 from tests.bench import burst, core, cost, events, lag, report, start
+from tests.bench.real import Real
 from tests.bench.sandbox import Sandbox
-from tests.bench.setting import TINY, Bench, Scale
+from tests.bench.setting import REAL, TINY, Bench, Scale
 
 FIGURES: dict[str, Callable[[Bench], list[report.Row]]] = {
     "lag": lag.over_age,
@@ -21,6 +30,7 @@ FIGURES: dict[str, Callable[[Bench], list[report.Row]]] = {
     "events": events.figures,
     "cost": cost.figures,
 }
+ON_REAL = ("lag", "ownerless", "burst", "start")
 
 
 def main() -> int:
@@ -32,15 +42,24 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    begun, rows = time.monotonic(), list[report.Row]()
+    wanted, begun, rows = options.only or list(FIGURES), time.monotonic(), list[report.Row]()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         bench = Bench(folder, TINY if options.tiny else Scale(), partial(Sandbox, folder))
-        for each in options.only or FIGURES:
-            print(f"{each} …", file=sys.stderr, flush=True)
-            rows += FIGURES[each](bench)
+        rows += _figures(wanted, bench, Sandbox.description)
+        if controlplane.ASSETS and (wanted := [each for each in wanted if each in ON_REAL]):
+            with controlplane.control_plane(folder, trustme.CA()) as running:
+                bench = Bench(folder, TINY if options.tiny else REAL, partial(Real, running, folder))
+                rows += _figures(wanted, bench, Real.description)
     seconds = time.monotonic() - begun
-    report.show(rows, Sandbox.description, seconds)
+    report.show(rows, seconds)
     if options.json:
-        report.write(options.json, rows, Sandbox.description, seconds)
+        report.write(options.json, rows, seconds)
     return 0
+
+
+def _figures(names: Iterable[str], bench: Bench, server: str) -> Iterator[report.Row]:
+    for name in names:
+        print(f"{name}, on {server} …", file=sys.stderr, flush=True)
+        for row in FIGURES[name](bench):
+            yield msgspec.structs.replace(row, server=server)

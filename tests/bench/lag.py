@@ -10,14 +10,15 @@ import time
 
 from tests.bench.programs import Daemon, Program, bare
 from tests.bench.report import Row, Sample, beside, growth
-from tests.bench.sandbox import Sandbox
-from tests.bench.setting import Bench
+from tests.bench.setting import Bench, Server
 
 SPACING = 1.07
 """Seconds between two sessions that fall due: metrics are counted once a second at the most. Not a whole one, so that
 they do not all fall into the same fraction of the second."""
 PAUSE = 0.03
 """Seconds for what follows a deletion: the log line, the Event."""
+MARGIN = 2.0
+"""Seconds in which the sessions that are to fall due are made."""
 WARM_UP = 30
 """Deletions before those that are counted."""
 GOAL = "≤ 2 × a bare DELETE"
@@ -35,7 +36,7 @@ def over_age(bench: Bench) -> list[Row]:
     return [*rows, growth("lag", "lag by the daemon", [(row.size, row.ours.median) for row in rows if row.goal])]
 
 
-def _over_age(bench: Bench, server: Sandbox, size: int) -> list[Row]:
+def _over_age(bench: Bench, server: Server, size: int) -> list[Row]:
     count = bench.scale.lags
     spare = server.fill(count)
     with (
@@ -43,13 +44,13 @@ def _over_age(bench: Bench, server: Sandbox, size: int) -> list[Row]:
         bare(server.kubeconfig, bench.folder, 1) as peer,
     ):
         peer.line()
-        first = daemon.deleting() + 0.5
+        first = daemon.deleting() + MARGIN
         # It learns the server's time from the answers, each at another fraction of the second; the more it has had,
         # the better. What falls due before that is not counted.
         early = [first + number * (1.0 / WARM_UP + 0.01) for number in range(WARM_UP)]
         names = server.fall_due(early)
         server.accepted(WARM_UP)
-        first = time.time() + 0.5
+        first = time.time() + MARGIN
         lags = _Lags(daemon, peer, server, spare, len(names))
         dues = [first + number * SPACING for number in range(count)]
         for name, due in zip(server.fall_due(dues), dues, strict=True):
@@ -57,8 +58,8 @@ def _over_age(bench: Bench, server: Sandbox, size: int) -> list[Row]:
     what = f"OverAge, {size:,} sessions there"
     return [
         beside("lag", what, lags.own, "bare DELETE", lags.bare, size=size, goal=GOAL).at_most(2.0),
-        Row("lag", f"{what}: until it was sent", lags.before, size),
-        Row("lag", f"{what}: by the server's clock", lags.true, size),
+        Row("lag", f"{what}: until it was sent", lags.before, size, detail=True),
+        Row("lag", f"{what}: by the server's clock", lags.true, size, detail=True),
     ]
 
 
@@ -71,7 +72,7 @@ def ownerless(bench: Bench) -> list[Row]:
     return [beside("lag", what, lags.own, "bare DELETE", lags.bare)]
 
 
-def _follow_crashes(bench: Bench, server: Sandbox, count: int) -> "_Lags":
+def _follow_crashes(bench: Bench, server: Server, count: int) -> "_Lags":
     names = [server.fill(1, owner=number)[0] for number in range(count)]
     spare = server.fill(count, owner=count)
     with (
@@ -89,7 +90,7 @@ def _follow_crashes(bench: Bench, server: Sandbox, count: int) -> "_Lags":
 class _Lags:
     """What was measured of each deletion, in milliseconds."""
 
-    def __init__(self, daemon: Daemon, peer: Program, server: Sandbox, spare: list[str], before: int) -> None:
+    def __init__(self, daemon: Daemon, peer: Program, server: Server, spare: list[str], before: int) -> None:
         self._daemon, self._peer, self._server, self._spare = daemon, peer, server, spare
         self._deleted, self._sums = before, self._scrape()
         self.own, self.before, self.true, self.bare = (Sample("ms", []) for _ in range(4))

@@ -22,6 +22,9 @@ PACKAGES = ("ssh-session-gc", "kubernetes_asyncio", "aiohttp", "msgspec", "struc
 LINEAR = 1.1
 """The slope of a line in a log-log plot up to which growth counts as linear: measuring is not exact."""
 
+MANY = 10_000
+"""Sessions from which on what each of them costs can be told."""
+
 
 class Sample(msgspec.Struct, frozen=True):
     """One thing measured several times."""
@@ -53,11 +56,22 @@ class Row(msgspec.Struct):
     goal: str = ""
     met: bool | None = None
     """None where there is no goal."""
+    detail: bool = False
+    """For the file only: the table is long enough."""
+    server: str = ""
+    """What it was measured on."""
 
     def at_most(self, limit: float, value: float | None = None) -> "Row":
         """With the goal that the ratio (or ``value``) is no more than this."""
         self.met = (self.ratio if value is None else value or 0.0) <= limit  # type: ignore[operator]
         return self
+
+    def per_session(self, goal: str, limit: float, value: float | None = None) -> "Row":
+        """With such a goal where there are enough sessions: with few, what is there once counts as theirs."""
+        if self.size < MANY:
+            return self
+        self.goal = goal
+        return self.at_most(limit, value)
 
     def at_least(self, limit: float) -> "Row":
         """With the goal that the ratio is no less than this."""
@@ -87,34 +101,35 @@ def number(value: float) -> str:
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
-def show(rows: Sequence[Row], server: str, seconds: float) -> None:
-    """Prints the table."""
-    table = Table(title=f"ssh-session-gc, beside what else there is, on {server}", title_justify="left")
-    for name in ("figure", "what", "ours", "beside", "theirs", "ratio", "goal", ""):
-        table.add_column(name, overflow="fold", justify="right" if name == "ratio" else "left")
-    before = ""
-    for row in rows:
-        if before and row.figure != before:
-            table.add_section()
-        mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}[row.met]
-        ratio = "" if row.ratio is None or row.theirs is None else number(row.ratio)
-        theirs = "" if row.theirs is None else str(row.theirs)
-        shown = "" if row.figure == before else row.figure
-        table.add_row(shown, row.what, str(row.ours), row.peer, theirs, ratio, row.goal, mark)
-        before = row.figure
-    console = Console(width=None if Console().is_terminal else 200)
-    console.print(table)
+def show(rows: Sequence[Row], seconds: float) -> None:
+    """Prints a table for each server, and the sum."""
+    console = Console(width=None if Console().is_terminal else 160)
+    for server in dict.fromkeys(row.server for row in rows):
+        table = Table(title=f"ssh-session-gc, beside what else there is, on {server}", title_justify="left")
+        for name in ("figure", "what", "ours", "beside", "theirs", "ratio", "goal", ""):
+            table.add_column(name, overflow="fold", justify="right" if name == "ratio" else "left")
+        before = Row("", "", Sample("", []))
+        for row in (row for row in rows if row.server == server and not row.detail):
+            new = row.figure != before.figure
+            if before.figure and new:
+                table.add_section()
+            mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: ""}[row.met]
+            ratio = "" if row.ratio is None or row.theirs is None else number(row.ratio)
+            theirs = "" if row.theirs is None else str(row.theirs)
+            what, ours = ("", "") if (row.what, row.ours) == (before.what, before.ours) else (row.what, str(row.ours))
+            table.add_row(row.figure if new else "", what, ours, row.peer, theirs, ratio, row.goal, mark)
+            before = row
+        console.print(table)
     goals = [row.met for row in rows if row.met is not None]
     console.print(f"bench: goals={len(goals)} met={sum(goals)} seconds={seconds:.0f}")
 
 
-def write(path: Path, rows: Sequence[Row], server: str, seconds: float) -> None:
+def write(path: Path, rows: Sequence[Row], seconds: float) -> None:
     """Writes the JSON."""
     said = {
         "schema": SCHEMA,
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(seconds, 1),
-        "server": server,
         "machine": machine(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "figures": [_with_median(row) for row in rows],

@@ -126,6 +126,7 @@ class Sandbox:
     """The handle. Use as a context manager."""
 
     description = "the sandbox, plain HTTP"
+    cutoff = "1 hour ago"
 
     def __init__(self, folder: Path, owners: int = 1) -> None:
         context = multiprocessing.get_context("spawn")

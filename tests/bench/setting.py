@@ -1,12 +1,10 @@
 """How large and how often everything is measured, and where."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-from tests.bench.sandbox import Sandbox
+from typing import NamedTuple, Protocol
 
 
 class Scale(NamedTuple):
@@ -29,8 +27,33 @@ class Scale(NamedTuple):
     """Length of one measurement of a stream."""
 
 
+REAL = Scale(sessions=(100, 1_000, 5_000), orphans=(100, 1_000), lags=10)
+"""For a real API server, which makes a few hundred Pods a second."""
 TINY = Scale((10, 20), (10,), (5,), (0, 10), 2, 2, 1, 0.3)
 """For the harness's own test."""
+
+
+class Server(Protocol):
+    """An API server and what steers it. All times are epoch seconds."""
+
+    kubeconfig: Path
+    cutoff: str
+    """What the CronJob takes for an hour ago, in the words of date(1)."""
+
+    def fill(self, count: int, *, age: float = ..., owner: int = ...) -> list[str]:
+        """Adds so many sessions of this age and owner. Gives their names."""
+
+    def fall_due(self, dues: Sequence[float]) -> list[str]:
+        """Adds one session for each of these moments, at which its own ttl will be over. Gives their names."""
+
+    def crash(self, owner: int = ...) -> float:
+        """Kills the process in one owner Pod, which starts again. Gives the moment as the status has it."""
+
+    def empty(self) -> None:
+        """Removes all sessions."""
+
+    def accepted(self, count: int = ...) -> dict[str, float]:
+        """When each session's deletion was accepted, as soon as there are so many. Raises TimeoutError."""
 
 
 @dataclass(frozen=True)
@@ -39,5 +62,5 @@ class Bench:
 
     folder: Path
     scale: Scale
-    server: Callable[..., AbstractContextManager[Sandbox]]
+    server: Callable[..., AbstractContextManager[Server]]
     """Starts an API server with so many owners in it."""

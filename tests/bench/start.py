@@ -40,7 +40,9 @@ def figures(bench: Bench) -> list[Row]:
     for size, runs in found.items():
         what = f"exec to in step, {size:,} sessions"
         rows.append(Row("start-up", what, Sample("s", [run.seconds for run in runs]), size))
-        rows.append(Row("start-up", f"{what}: processor time", Sample("s", [run.cpu for run in runs]), size))
+        rows.append(
+            Row("start-up", f"{what}: processor time", Sample("s", [run.cpu for run in runs]), size, detail=True)
+        )
     more = _beyond_empty(found, bench.scale.sessions[-3:], lambda run: run.cpu)
     rows.append(growth("start-up", "processor time beyond the empty daemon's", more))
     return rows + _memory(bench, found)
@@ -78,15 +80,16 @@ def _memory(bench: Bench, found: dict[int, list[Run]]) -> list[Row]:
         if kind == "resident":
             row.goal = "≤ 1.15 × its dependencies"
             row.at_most(1.15)
+        row.detail = kind != "resident"
         rows.append(row)
     for size in bench.scale.sessions:
         resident = Sample("MiB", [run.memory.resident / MIB for run in found[size]])
-        rows.append(Row("memory", f"{size:,} sessions, resident", resident, size))
+        rows.append(Row("memory", f"{size:,} sessions, resident", resident, size, detail=True))
         peak = Sample("MiB", [run.memory.peak / MIB for run in found[size]])
-        rows.append(Row("memory", f"{size:,} sessions, at the most", peak, size))
+        rows.append(Row("memory", f"{size:,} sessions, at the most", peak, size, detail=True))
         ((_, each),) = _beyond_empty(found, (size,), lambda run: run.memory.resident)
-        row = Row("memory", f"{size:,} sessions, each", Sample("B", [each / size]), size, goal="≤ 1 KiB")
-        rows.append(row.at_most(1024, each / size))
+        row = Row("memory", f"{size:,} sessions, each", Sample("B", [each / size]), size)
+        rows.append(row.per_session("≤ 1 KiB", 1024, each / size))
     more = _beyond_empty(found, bench.scale.sessions[-3:], lambda run: run.memory.resident)
     return [*rows, growth("memory", "resident beyond the empty daemon's", more)]
 

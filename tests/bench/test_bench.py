@@ -52,7 +52,7 @@ def test_the_json_says_what_it_ran_on(written: dict[str, dict[str, Any]]) -> Non
         assert said["schema"] == report.SCHEMA
         assert said["machine"]["processors"] >= 1
         assert set(report.PACKAGES) < set(said["versions"])
-        assert said["server"] == "the sandbox, plain HTTP"
+        assert {row["server"] for row in said["figures"]} >= {"the sandbox, plain HTTP"}
 
 
 def test_every_ratio_is_that_of_the_medians_and_every_goal_is_judged(written: dict[str, dict[str, Any]]) -> None:

@@ -24,11 +24,11 @@ from ssh_session_gc.sandbox.objects import timestamp
 from ssh_session_gc.sandbox.server import ApiServer
 from ssh_session_gc.sandbox.store import Store
 from tests.chart import charts
+from tests.controlplane import ROOT_TOKEN
 from tests.support import advance
 
 Object = dict[str, Any]
 
-ROOT_TOKEN = "the-administrator"
 PATIENCE = 180
 """Half seconds in which what is waited for happens, or never will."""
 _PLURALS = {
