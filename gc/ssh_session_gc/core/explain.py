@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ssh_session_gc.core.evidence import Sentences, evidence
 from ssh_session_gc.core.model import Owner, OwnerState, Reason, Session
 from ssh_session_gc.core.owners import Owners, Ownership
-from ssh_session_gc.core.policy import Policy, Verdict, dues, judge
+from ssh_session_gc.core.policy import NEVER, RULES, Policy, Verdict, dues, judge
 from ssh_session_gc.core.times import format_duration
 
 
@@ -53,8 +53,8 @@ def explain(session: Session, owners: Owners, policy: Policy, now: float) -> Exp
         evidence(session, verdict, owners, policy, now),
         tuple(Candidate(owner, *_could(owner, session, policy.clock_tolerance, say)) for owner in ranked),
         tuple(
-            Rule(reason, due, _rule(reason, due, verdict.ownership, say))
-            for reason, due in dues(session, verdict.ownership, policy)
+            _rule(reason, None if due == NEVER else due, verdict.ownership, say)
+            for reason, due in zip(RULES, dues(session, verdict.ownership, policy), strict=True)
         ),
         tuple(_exempt(session, policy, say)),
     )
@@ -81,7 +81,11 @@ def _could(owner: Owner, session: Session, tolerance: float, say: Sentences) -> 
     return True, f"was running when it was created, but ended at {say.at(ended)}"
 
 
-def _rule(reason: Reason, due: float | None, owned: Ownership | None, say: Sentences) -> str:
+def _rule(reason: Reason, due: float | None, owned: Ownership | None, say: Sentences) -> Rule:
+    return Rule(reason, due, _why(reason, due, owned, say))
+
+
+def _why(reason: Reason, due: float | None, owned: Ownership | None, say: Sentences) -> str:
     session, policy = say.session, say.policy
     match reason:
         case Reason.OVER_AGE:

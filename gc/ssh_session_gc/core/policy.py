@@ -5,6 +5,7 @@ deletes nothing. The daemon, ``plan`` and the tests all judge through ``judge``;
 said by ``core.evidence``.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -66,29 +67,31 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdi
     owned = ownership(session, owners, policy.clock_tolerance) if can_tell(owners, policy) else None
     if session.keep:
         return Verdict(Action.KEEP, ownership=owned)
-    first: tuple[float, Reason] | None = None
-    for reason, due in dues(session, owned, policy):
-        if due is not None and (first is None or due < first[0]):
-            first = due, reason
-    if session.deletion is not None:
-        # Somebody deleted it already. Only where that led to nothing, and a rule would end it anyway, may
-        # it be deleted again.
-        if first is None or not policy.force_after:
-            return Verdict(Action.KEEP, ownership=owned)
-        first = max(first[0], session.deletion + policy.force_after), first[1]
-    if first is None:
+    found = dues(session, owned, policy)
+    due = min(found)
+    if due == NEVER:
         return Verdict(Action.KEEP, ownership=owned)
-    action = Action.COLLECT if now >= first[0] else Action.WAITING
-    return Verdict(action, first[1], first[0], owned, session.deletion is not None)
+    reason = RULES[found.index(due)]
+    if session.deletion is not None:
+        # Somebody deleted it already. Only where that led to nothing may it be deleted again.
+        if not policy.force_after:
+            return Verdict(Action.KEEP, ownership=owned)
+        due = max(due, session.deletion + policy.force_after)
+    action = Action.COLLECT if now >= due else Action.WAITING
+    return Verdict(action, reason, due, owned, session.deletion is not None)
 
 
-def dues(session: Session, owned: Ownership | None, policy: Policy) -> tuple[tuple[Reason, float | None], ...]:
-    """When each rule fires, were it the only one; None for never as things stand. Of equal ones the first counts."""
+RULES = (Reason.OVER_AGE, Reason.OWNERLESS, Reason.START_TIMEOUT, Reason.FINISHED)
+NEVER = math.inf
+
+
+def dues(session: Session, owned: Ownership | None, policy: Policy) -> tuple[float, float, float, float]:
+    """When each of RULES fires, were it the only one; NEVER, as things stand. Of equal ones the first counts."""
     return (
-        (Reason.OVER_AGE, session.created + policy.age_limit(session) if policy.max_age else None),
-        (Reason.OWNERLESS, None if owned is None or owned.since is None else owned.since + policy.owner_grace),
-        (Reason.START_TIMEOUT, _start_timeout(session, policy)),
-        (Reason.FINISHED, None if session.finished is None else session.finished + policy.finished_grace),
+        session.created + policy.age_limit(session) if policy.max_age else NEVER,
+        NEVER if owned is None or owned.since is None else owned.since + policy.owner_grace,
+        _start_timeout(session, policy),
+        NEVER if session.finished is None else session.finished + policy.finished_grace,
     )
 
 
@@ -97,10 +100,10 @@ def can_tell(owners: Owners, policy: Policy) -> bool:
     return policy.ownerless and not owners.unknown
 
 
-def _start_timeout(session: Session, policy: Policy) -> float | None:
+def _start_timeout(session: Session, policy: Policy) -> float:
     deadline = session.created + policy.start_timeout
     if not policy.start_timeout or (session.started is not None and session.started <= deadline):
-        return None
+        return NEVER
     return deadline
 
 
