@@ -38,7 +38,10 @@ async def delete(kubeconfig: str, how: str, concurrency: int) -> None:
             pool = api.rest_client.pool_manager
             api.rest_client.pool_manager = aiohttp.ClientSession(connector=pool.connector)
             pool.detach()
-        one = _bare(api, str(configuration.host)) if how == "bare" else _models(client.CoreV1Api(api))
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        await api.update_params_for_auth(headers, [], ["BearerToken"])
+        host = str(configuration.host)
+        one = _bare(api.rest_client, host, headers) if how == "bare" else _models(client.CoreV1Api(api))
 
         async def work(names: list[str]) -> None:
             while names:
@@ -52,13 +55,11 @@ async def delete(kubeconfig: str, how: str, concurrency: int) -> None:
             print(time.perf_counter() - begun, flush=True)
 
 
-def _bare(api: Any, host: str) -> Callable[[str], Awaitable[None]]:
-    headers = {"Accept": "application/json", "Content-Type": "application/json"}
-
+def _bare(client: Any, host: str, headers: dict[str, str]) -> Callable[[str], Awaitable[None]]:
     async def one(name: str) -> None:
         url = f"{host}/api/v1/namespaces/{SESSIONS}/pods/{name}"
-        request = api.rest_client.request
-        async with await request("DELETE", url, headers=headers, body=OPTIONS, _preload_content=False) as response:
+        request = client.request("DELETE", url, headers=headers, body=OPTIONS, _preload_content=False)
+        async with await request as response:
             assert response.status == 200, response.status
             await response.read()
 
