@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from ssh_session_gc.sandbox import World
+from ssh_session_gc.sandbox.programs import Process
 from ssh_session_gc.telemetry import http
 from ssh_session_gc.telemetry.http import CONNECTIONS, LIFETIME, REQUEST, Server
 from tests.harness import running
@@ -285,6 +286,16 @@ async def test_the_daemon_goes_on_among_them(tmp_path: Path) -> None:
                 await eventually(lambda: all(client.over for client in c.clients))
 
 
+async def shells(world: World, uid: str) -> list[Process]:
+    """The processes of this Pod, once there are any."""
+
+    def found() -> list[Process]:
+        return [each for (pod, _), each in world.kubelets["node1"].processes.items() if pod == uid]
+
+    await eventually(found, "its start")
+    return found()
+
+
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 async def test_a_process_with_few_descriptors_goes_on_among_them(tmp_path: Path) -> None:
     """In real time: with 256 descriptors and many more clients who hang on, a session is still deleted."""
@@ -298,7 +309,7 @@ async def test_a_process_with_few_descriptors_goes_on_among_them(tmp_path: Path)
             )
 
         def listening() -> str:
-            return (tmp_path / "log").read_text().partition('"listen": "')[2].partition('"')[0]
+            return (tmp_path / "log").read_text().partition('"listen":"')[2].partition('"')[0]
 
         try:
             world.deploy()
@@ -310,8 +321,8 @@ async def test_a_process_with_few_descriptors_goes_on_among_them(tmp_path: Path)
                 idle = await c.come(400, b"GET /metr")
                 assert b"ssh_session_gc_synced" in await c.ask(SCRAPE)
                 # Its Pod ends, which is known only from a watch that goes on; the deletion takes another descriptor.
-                await eventually(lambda: session.live, "its start")
-                world.kubelets["node1"].kill(session.uid)
+                [shell] = await shells(world, session.uid)
+                world.kubelets["node1"].end(shell, 0)
                 await eventually(lambda: session.deleted is not None, "its deletion")
                 assert sum(not client.over for client in idle) <= CONNECTIONS
         finally:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
+import msgspec
 import structlog
 
 from ssh_session_gc.core.text import printable
@@ -35,7 +36,7 @@ def configure(fmt: LogFormat, level: LogLevel) -> None:
         _safe,
         structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain)
         if console
-        else structlog.processors.JSONRenderer(ensure_ascii=False),
+        else structlog.processors.JSONRenderer(serializer=_json),
     ]
     structlog.configure(
         processors=[*shared, *render],
@@ -62,6 +63,10 @@ def _safe(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[
     head = [name for name in ("timestamp", "level", "event") if name in line]
     order = [*head, *(name for name in line if name not in head)]
     return {name: _bounded(name, line[name]) for name in order}
+
+
+def _json(line: MutableMapping[str, Any], **_: object) -> str:
+    return msgspec.json.encode(line, enc_hook=repr).decode()
 
 
 def _bounded(name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ import asyncio
 import platform
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
@@ -94,6 +95,10 @@ class Metrics:
             self.deletion_lag.labels(reason)
             for outcome in Outcome:
                 self.deletions.labels(reason, outcome)
+        # Looking a series up takes longer than counting, and these are looked up all the time.
+        self._request_count = lru_cache(self._requests.labels)
+        self._request_seconds = lru_cache(self._request_duration.labels)
+        self._last_seen = lru_cache(self._last_event.labels)
         self.heard: dict[Stream, float] = {}
         """When the API server last said anything on each stream, if only no; on the event loop's clock."""
 
@@ -103,12 +108,12 @@ class Metrics:
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """A request was answered (``code`` is its HTTP status) or failed (``code`` is "error")."""
-        self._requests.labels(verb, resource, code).inc()
-        self._request_duration.labels(verb, resource).observe(seconds)
+        self._request_count(verb, resource, code).inc()
+        self._request_seconds(verb, resource).observe(seconds)
 
     def event(self, stream: Stream, at: float) -> None:
         """Something arrived at ``at`` (epoch seconds)."""
-        self._last_event.labels(stream).set(at)
+        self._last_seen(stream).set(at)
         self._hear(stream)
 
     def restarted(self, stream: Stream, cause: str) -> None:
