@@ -249,7 +249,6 @@ class Collector:
                 else:
                     self._not_before.pop(uid, None)
                 self._judge(session, self._view.owners, self._api.now())
-                self._wake.set()
 
     async def _collect(self, uid: str, checked: "Checked | None") -> float:
         """Deletes one session, if it is still due. Returns the seconds to wait before it is looked at again."""
