@@ -27,7 +27,7 @@ class Scale(NamedTuple):
     """Length of one measurement of a stream."""
 
 
-REAL = Scale(sessions=(100, 1_000, 5_000), orphans=(100, 1_000), lags=10)
+REAL = Scale(sessions=(1_000, 5_000), orphans=(100, 1_000), lags=10, repeats=2)
 """For a real API server, which makes a few hundred Pods a second."""
 TINY = Scale((10, 20), (10,), (5,), (0, 10), 2, 2, 1, 0.3)
 """For the harness's own test."""

@@ -1,6 +1,7 @@
 """The command ``run``: the daemon against the API server that the options name, stopped by a signal."""
 
 import asyncio
+import gc
 import signal
 from typing import Any
 
@@ -17,6 +18,8 @@ from ssh_session_gc.telemetry.metrics import Metrics
 
 async def run(given: dict[str, Any], settings: Settings, host: str, port: int) -> int:
     """Runs the daemon until SIGTERM or SIGINT. Raises click.ClickException with one line."""
+    # What was imported stays for good, and looking for garbage in it takes 50 ms each time, in one go.
+    gc.freeze()
     stop = stopped()
     metrics = Metrics(dry_run=settings.dry_run is not DryRun.NONE)
     try:

@@ -42,6 +42,8 @@ ERROR_RETRY = 15.0
 """Seconds until a session whose deletion failed, or whose owners could not be read, is tried again."""
 LONGEST_RETRY = 300.0
 """Seconds that a Retry-After may ask for at the most, as for the streams."""
+STIR = 0.002
+"""Seconds before a session is due at which we wake up to sleep on: out of a long sleep one wakes up late."""
 FAREWELL = 1.0
 """Seconds that deletions under way get to finish when the program stops."""
 
@@ -189,6 +191,8 @@ class Collector:
     async def _until_next(self) -> None:
         look = self._timers.next() if self._may_act() else None
         delay = None if look is None else max(0.0, look - self._api.now())
+        if delay is not None and delay > 2 * STIR:
+            delay -= STIR
         try:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
