@@ -20,6 +20,8 @@ def printable(text: str, limit: int = LIMIT) -> str:
     Unprintable is what Python's ``str.isprintable`` says: control characters, line separators, direction
     overrides and other format characters, private use, lone surrogates. Letters of every script stay.
     """
+    if len(text) <= limit and text.isprintable():
+        return text
     # Cut first: escaping makes text longer, and a hostile text is long.
     cut = text[: limit + 1]
     if not cut.isprintable():

@@ -138,20 +138,22 @@ class SessionPods(Feed):
         present = {session.uid for session in items}
         for uid in self.by_uid.keys() - present:
             self.drop(uid)
+        now = self._now()
         for session in items:
-            self._take(session)
+            self._take(session, now)
         self._view.all_changed()
 
     def changed(self, item: Session) -> None:
         """A session appeared or changed."""
-        self._take(item)
+        self._take(item, self._now())
         self._view.session_changed(item.uid)
 
-    def _take(self, session: Session) -> None:
-        before = self.by_uid.get(session.uid)
-        if session.started is not None:
+    def _take(self, session: Session, now: float) -> None:
+        before, started = self.by_uid.get(session.uid), session.started
+        # A new one that says nothing odd is taken at its word: a list is full of them.
+        if started is not None and (before is not None or started > now + 1.0):
             seen = math.inf if before is None or before.started is None else before.started
-            session = _with_start(session, self._start(session.uid, session.started, seen))
+            session = _with_start(session, self._start(session.uid, started, seen, now))
         if session.invalid and (before is None or before.invalid != session.invalid):
             self._metrics.invalid_annotations.inc(len(session.invalid))
             log.warning(
@@ -170,15 +172,15 @@ class SessionPods(Feed):
     def clock_moved(self, seconds: float) -> None:
         """Moves the starts that were dated by the API server's clock."""
         super().clock_moved(seconds)
+        now = self._now()
         for uid, session in self.by_uid.items():
             if (started := session.started) is not None:
                 said, seen = (self._said[uid], started + seconds) if uid in self._said else (started, started)
-                self.by_uid[uid] = _with_start(session, self._start(uid, said, seen))
+                self.by_uid[uid] = _with_start(session, self._start(uid, said, seen, now))
 
-    def _start(self, uid: str, said: float, seen: float) -> float:
+    def _start(self, uid: str, said: float, seen: float, now: float) -> float:
         """When a session started that says so, and was known to run at ``seen``: what runs has started by now,
         whatever a node's clock says that is ahead."""
-        now = self._now()
         if min(said, seen) > now + 1.0:
             self._said[uid] = said
             return now

@@ -6,10 +6,9 @@ what is to become part of a path is checked.
 """
 
 import re
-import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 
 from ssh_session_gc.core import model
 from ssh_session_gc.core.model import Session
@@ -31,9 +30,13 @@ from ssh_session_gc.kube.wire import (
 _NO_NOTES, _NO_LABELS = Annotations(), Labels()
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
+# As many Pods have the same phase, they share one text (Kubernetes documentation, "Pod phase").
+_PHASES = {phase: phase for phase in ("Pending", "Running", "Succeeded", "Failed", "Unknown")}
 # RFC 1123 subdomain, the form of Pod names (Kubernetes documentation, "Object Names and IDs").
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _UID = re.compile(r"[0-9A-Za-z][-0-9A-Za-z]{0,63}\Z")
+LONGEST = 254
+"""Characters that are looked at of what should be a name or uid: one more than either may have."""
 
 
 def session(pod: Pod) -> Session:
@@ -45,7 +48,7 @@ def session(pod: Pod) -> Session:
     meta, status = pod.metadata, pod.status
     notes, labels = meta.annotations or _NO_NOTES, meta.labels or _NO_LABELS
     created = meta.creation_timestamp.timestamp()
-    phase = sys.intern(printable(status.phase, 32))
+    phase = _PHASES.get(status.phase) or printable(status.phase, 32)
     invalid: tuple[str, ...] = ()
     ttl = None
     if notes.keep is not None and notes.keep not in _TRUE | _FALSE:
@@ -56,10 +59,10 @@ def session(pod: Pod) -> Session:
         if ttl is None:
             invalid = (*invalid, model.TTL)
     stamp_uid, stamp_name = notes.owner_pod_uid or "", notes.owner_pod_name or ""
-    if stamp_uid and not _UID.match(stamp_uid):
-        invalid, stamp_uid = (*invalid, model.OWNER_POD_UID), ""
-    if stamp_name and not _NAME.match(stamp_name):
-        invalid, stamp_name = (*invalid, model.OWNER_POD_NAME), ""
+    if stamp_uid and not (stamp_uid := _uid(stamp_uid[:LONGEST])):
+        invalid = (*invalid, model.OWNER_POD_UID)
+    if stamp_name and not (stamp_name := _name(stamp_name[:LONGEST])):
+        invalid = (*invalid, model.OWNER_POD_NAME)
     main = _status_of(pod, pod.spec.containers[0].name) if pod.spec.containers else None
     waiting = main.state.waiting if main and main.state else None
     return Session(
@@ -77,10 +80,20 @@ def session(pod: Pod) -> Session:
         deletion=_seconds(meta.deletion_timestamp),
         keep=notes.keep in _TRUE,
         ttl=ttl,
-        stamp_uid=sys.intern(stamp_uid),  # all sessions of one owner share these
-        stamp_name=sys.intern(stamp_name),
+        stamp_uid=stamp_uid,
+        stamp_name=stamp_name,
         invalid=invalid,
     )
+
+
+@lru_cache(maxsize=256)  # all sessions of one owner say the same, and share the text
+def _uid(text: str) -> str:
+    return text if _UID.match(text) else ""
+
+
+@lru_cache(maxsize=256)
+def _name(text: str) -> str:
+    return text if _NAME.match(text) else ""
 
 
 SESSIONS = Decoder(Pod, session)
@@ -171,22 +184,19 @@ def _clock_ahead(pod: Pod) -> float:
         return 0.0
     seen = written
     for status in pod.status.container_statuses or ():
-        for at in _moments(status):
-            seen = max(seen, at)
+        for state in (status.state, status.last_state):
+            if state is None:
+                continue
+            if (run := state.running) is not None and run.started_at is not None and run.started_at > seen:
+                seen = run.started_at
+            if (end := state.terminated) is not None:
+                seen = max(seen, end.started_at or seen, end.finished_at or seen)
     for condition in pod.status.conditions or ():
-        # The one condition that nobody but the kubelet sets.
-        if condition.type == "ContainersReady" and condition.last_transition_time:
-            seen = max(seen, condition.last_transition_time)
+        if condition.type == "ContainersReady":  # the one that nobody but the kubelet sets
+            seen = max(seen, condition.last_transition_time or seen)
+            break
     # It was written a moment after it was seen, and each time may have lost most of a second.
     return (seen - written).total_seconds() + 1.0 if seen > written else 0.0
-
-
-def _moments(status: ContainerStatus) -> Iterator[datetime]:
-    for state in (status.state, status.last_state):
-        if state and state.running and state.running.started_at:
-            yield state.running.started_at
-        if state and state.terminated:
-            yield from (at for at in (state.terminated.started_at, state.terminated.finished_at) if at)
 
 
 def _seconds(at: datetime | None) -> float | None:
