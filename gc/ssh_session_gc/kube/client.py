@@ -94,11 +94,12 @@ async def connect(load: "Loader", observer: Observer) -> AsyncIterator["Api"]:
         configuration.disable_strict_ssl_verification = True
         configuration.connection_pool_maxsize = 0  # no limit: who sends how much at once is settled elsewhere
         configuration.proxy = configuration.proxy or _proxy(configuration.host or "")
+        configuration.host = str(URL(configuration.host or "")).rstrip("/")
         client = ApiClient(configuration)
         _ignore_environment(client)
-        made = Api(client, load, observer)
     except _CONFIG_ERRORS as error:
         raise ConfigError(f"cannot use these credentials: {_one_line(error)}") from None
+    made = Api(client, load, observer)
     try:
         yield made
     finally:
@@ -110,9 +111,7 @@ class Api:
     """One API server, reached with one set of credentials."""
 
     def __init__(self, client: ApiClient, load: "Loader", observer: Observer) -> None:
-        """Raises ValueError where the address is none."""
         self._client, self._load, self._observer = client, load, observer
-        self._base = str(URL(self.host)).rstrip("/")
         # The session that kubernetes_asyncio made is asked directly: its own way there takes a sixth of a request.
         rest = client.rest_client
         self._session: aiohttp.ClientSession = rest.pool_manager
@@ -203,7 +202,7 @@ class Api:
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         method = _METHODS.get(verb) or verb.upper()
-        url = f"{self._base}{path}?{urlencode(query)}" if query else self._base + path
+        url = f"{self.host}{path}?{urlencode(query)}" if query else self.host + path
         sent, code = self._time(), "error"
         try:
             headers = dict(_HEADERS)
