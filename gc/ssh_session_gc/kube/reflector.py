@@ -24,8 +24,9 @@ T = TypeVar("T")
 SILENCE = 90.0
 """Seconds without a byte after which a watch is taken for dead. The API server sends a bookmark about once a
 minute (recordings: 59.8 to 60.5 s), so a healthy one is never silent for so long."""
-PAGE = 250
-"""Objects a page of a list, as kubectl and client-go ask for."""
+PAGE = 100
+"""Objects a page of a list. client-go asks for 500, but what a page takes while it is read is never given back to the
+system: smaller ones make a smaller process (docs/performance.md)."""
 FORBIDDEN_RETRY = 30.0
 """Seconds between attempts while a permission is missing: somebody has to grant it first."""
 SETTLED = 5.0
@@ -177,7 +178,7 @@ async def list_all(
     while True:
         paging = {"limit": str(PAGE), **({"continue": token} if token else {})}
         try:
-            body = await api.request("list", kind, namespace, query={**query, **paging})
+            page = decoder.page(await api.request("list", kind, namespace, query={**query, **paging}))
         except ApiError as error:
             if error.code != 410 or not token or again:
                 raise
@@ -186,7 +187,6 @@ async def list_all(
             token, again = "", True
             items, broken = [], []
             continue
-        page = decoder.page(body)
         items.extend(page.items)
         broken.extend(page.broken)
         progress(len(items))
