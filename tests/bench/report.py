@@ -90,7 +90,10 @@ def growth(figure: str, what: str, points: Sequence[tuple[int, float]]) -> Row:
     y = [math.log(max(cost, 1e-12)) for _, cost in points]
     slope = statistics.linear_regression(x, y).slope if len(points) > 1 else 0.0
     sizes = ", ".join(f"{size:,}" for size, _ in points)
-    row = Row(figure, f"growth: {what} over {sizes}", Sample("(slope)", [slope]), goal=f"≤ {LINEAR}: linear")
+    row = Row(figure, f"growth: {what} over {sizes}", Sample("(slope)", [slope]))
+    if len(points) < 3:  # no fit, only two measurements
+        return row
+    row.goal = f"≤ {LINEAR}: linear"
     return row.at_most(LINEAR, slope)
 
 

@@ -65,7 +65,8 @@ def test_every_ratio_is_that_of_the_medians_and_every_goal_is_judged(written: di
 
 def test_fits_tell_linear_from_worse() -> None:
     assert report.growth("x", "linear", [(n, 3.0 * n) for n in (1, 10, 100)]).met
-    assert not report.growth("x", "square", [(n, 0.1 * n * n) for n in (1, 10, 100)]).met
+    assert report.growth("x", "square", [(n, 0.1 * n * n) for n in (1, 10, 100)]).met is False
+    assert report.growth("x", "anything", [(n, 0.1 * n * n) for n in (1, 10)]).met is None
 
 
 def test_a_goal_is_met_up_to_its_limit_and_not_beyond() -> None:
