@@ -91,8 +91,14 @@ class Soak:
         calm = time.monotonic()
         await _until(lambda: not load.orphans(), BOUND)
         calm, left = time.monotonic() - calm, len(load.orphans())
-        most = before.usage.descriptors
-        await _until(lambda: server.watches == STREAMS and usage(pid).descriptors <= most, BOUND)
+        await _until(
+            lambda: (
+                server.watches == STREAMS
+                and usage(pid).descriptors <= before.usage.descriptors
+                and self._connections() <= before.connections
+            ),
+            BOUND,
+        )
         after = await self._look()
         self._daemon.terminate()
         with suppress(TimeoutError):
@@ -121,11 +127,13 @@ class Soak:
             )
 
     async def _look(self) -> Look:
-        runner = self._world.server._runner
-        connections = runner.server.connections if runner is not None and runner.server is not None else ()
+        now = usage(self._daemon.pid)  # first: the connection of the scrape is not to be counted
         scrape, orphans = await Scrape.of(self._address), len(self._load.orphans())
-        now = usage(self._daemon.pid)
-        return Look(time.monotonic(), now, scrape, orphans, self._world.server.watches, len(connections))
+        return Look(time.monotonic(), now, scrape, orphans, self._world.server.watches, self._connections())
+
+    def _connections(self) -> int:
+        runner = self._world.server._runner
+        return len(runner.server.connections) if runner is not None and runner.server is not None else 0
 
     def _done(self, changes: int, said: Scrape) -> list[Check]:
         """What happened, and what the daemon made of it."""
