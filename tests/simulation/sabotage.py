@@ -294,7 +294,7 @@ SABOTAGES: dict[str, int] = {
     "leaving_is_ended": 4,
     "sidecar_is_owner": 18,
     "no_clock_tolerance": 31,
-    "no_gap": 38,
+    "no_gap": 56,
     "out_of_step_is_known": 1,
     "no_uid": 1,
     "no_version": 1,
