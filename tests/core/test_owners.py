@@ -177,6 +177,15 @@ def test_a_node_whose_clock_is_ahead_and_a_restart() -> None:
     assert ownership(made_after, running, 2.0).since is None
 
 
+def test_a_restart_within_the_second_in_which_it_began() -> None:
+    before = Owners().listed([pod("pod-a", running=T, first=True)], T + 1)
+    restarted = pod("pod-a", running=T, last=Span(T, T, "exit 137, Error"))
+    after = before.saw(restarted, T + 2)
+    assert states(after) == [("Ended", 0, 0), ("Running", 0, None)]
+    assert [o.first for o in after.owners] == [True, False]
+    assert after.saw(restarted, T + 3) == after
+
+
 @given(known_owners(), owner_pods("pod-a"))
 def test_seeing_the_same_again_changes_nothing(owners: Owners, seen: OwnerPod) -> None:
     once = owners.saw(seen, T + 1000)

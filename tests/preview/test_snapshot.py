@@ -13,6 +13,7 @@ from ssh_session_gc.core.plan import Plan, Snapshot, make
 from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.settings import OwnerRef, Settings
 from ssh_session_gc.kube.client import Api, connect, loader
+from ssh_session_gc.kube.reflector import PAGE
 from ssh_session_gc.preview.snapshot import CannotRead, find_one, read
 from ssh_session_gc.sandbox import Fault, Identity, Rule, World
 from ssh_session_gc.sandbox.store import NAMESPACES, PODS
@@ -219,13 +220,14 @@ async def test_one_session(tmp_path: Path) -> None:
 
 
 async def test_progress_is_told_page_by_page(tmp_path: Path) -> None:
+    most = 3 * PAGE + 1
     async with World() as world:
-        for number in range(1001):
+        for number in range(most):
             metadata = {"name": f"s{number}", "labels": {"containerssh.io/session": "true"}}
             pod = {"metadata": metadata, "spec": {"containers": [{"name": "shell"}]}}
             world.store.create(PODS, "ssh-sessions", pod)
         told: list[int] = []
         async with reach(world, tmp_path) as api:
             snapshot = await read(api, Settings(), progress=told.append)
-        assert told == [250, 500, 750, 1000, 1001]
-        assert len(snapshot.sessions) == 1001
+        assert told == [PAGE, 2 * PAGE, 3 * PAGE, most]
+        assert len(snapshot.sessions) == most

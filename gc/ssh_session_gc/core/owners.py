@@ -137,7 +137,8 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
 
 def incarnations(pod: OwnerPod, before: tuple[Owner, ...], at: float) -> tuple[Owner, ...]:
     """The incarnations in one Pod, oldest first, from its status now and from those known ``before``."""
-    known = {o.started: o for o in before}
+    # Of two that began in the same second it tells of the earlier one: what is known of the other is in the status.
+    known = {o.started: o for o in reversed(before)}
 
     def earliest(moment: float) -> float:
         """A moment by the node's clock as early as it can have been by the API server's: an owner that began too
