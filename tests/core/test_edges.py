@@ -276,6 +276,10 @@ def test_servers_whose_clocks_are_half_a_second_apart_pass_for_one() -> None:
     assert (behind.low, behind.high) == (4990.0 - APART, 4990.0 - APART / 2)
     ahead = ServerClock(4990.0, 4990.1, 10.0, 10.0).answered(5000.3, 10.0, 10.0)
     assert (ahead.low, ahead.high) == (4990.0, 4990.1)
+    # A hundred seconds later both may have drifted, and it goes on from there.
+    later = ServerClock(4990.0, 4990.1, 10.0, 10.0).answered(5100.3, 110.0, 110.0)
+    assert (later.low, later.high) == pytest.approx((4990.0 - 100 * DRIFT, 4990.1 + 100 * DRIFT))
+    assert (later.at, later.since) == (110.0, 10.0)
 
 
 def test_a_clock_is_given_as_much_drift_as_time_has_passed() -> None:

@@ -65,6 +65,15 @@ def test_an_incarnation_that_last_state_forgot_ended_when_its_successor_started(
     assert states(owners) == [("Ended", 5, 200), ("Ended", 200, 290), ("Running", 300, None)]
 
 
+def test_an_incarnation_that_nothing_succeeds_has_ended_by_now() -> None:
+    # The node's clock turns out to be ahead, so that its successor seems to be the older one.
+    owners = Owners().listed([pod(running=T + 10)], T + 11).saw(pod(running=T + 12, ahead=10.0), T + 20)
+    assert states(owners) == [("Running", 2, None), ("Ended", 10, 20)]
+    # The node's clock is behind, so that both seem to be as old as their Pod; and a cache tells of what was before.
+    owners = Owners().listed([pod(running=T - 10)], T + 11).saw(pod(running=T - 20), T + 20)
+    assert states(owners) == [("Ended", 0, 20), ("Running", 0, None)]
+
+
 def test_a_terminating_pod_owns_until_its_container_has_ended() -> None:
     owners = Owners().listed([pod(running=T + 5, leaving=True)], T + 10)
     assert ownership(session(T + 6), owners, TOLERANCE).since is None

@@ -67,6 +67,7 @@ def test_printable_leaves_good_text_alone() -> None:
     assert printable("Zoë\x07") == "Zoë\\x07"
     assert printable("x" * 200) == "x" * 127 + "…"
     assert printable("x" * 128) == "x" * 128
+    assert [printable("\nxx", limit) for limit in (3, 4)] == ["\\n…", "\\nxx"]
 
 
 def test_so_many_of_something() -> None:

@@ -138,6 +138,8 @@ UNDATED = {"type": "ContainersReady", "status": "True"}
         (kubelet("2026-11-23T03:00:09Z"), status(RUNNING), 0.0),
         (kubelet("2026-11-23T03:00:10Z"), status(RUNNING), 0.0),
         (kubelet("2026-11-23T03:00:04Z"), status(ENDED), 5.0),
+        (kubelet("2026-11-23T03:00:02Z"), status(ENDED | {"terminated": {"startedAt": "2026-11-23T03:00:03Z"}}), 2.0),
+        (kubelet("2026-11-23T03:00:04Z"), status(RUNNING, ENDED, 1), 6.0),
         (kubelet("2026-11-23T03:00:04Z"), status({"waiting": {}}, ENDED), 5.0),
         (kubelet("2026-11-23T03:00:04Z"), status({"terminated": ENDED["terminated"] | {"startedAt": None}}), 5.0),
         (kubelet("2026-11-23T03:00:04Z"), status(None, RUNNING), 6.0),

@@ -47,14 +47,15 @@ def explain(session: Session, owners: Owners, policy: Policy, now: float) -> Exp
     verdict = judge(session, owners, policy, now)
     say = Sentences(session, owners, policy, now)
     ranked = sorted(owners.owners, key=lambda owner: (owner.born, owner.pod))
+    fires = [None if due == NEVER else due for due in dues(session, verdict.ownership, policy)]
     return Explanation(
         session,
         verdict,
         evidence(session, verdict, owners, policy, now),
         tuple(Candidate(owner, *_could(owner, session, policy.clock_tolerance, say)) for owner in ranked),
         tuple(
-            _rule(reason, None if due == NEVER else due, verdict.ownership, say)
-            for reason, due in zip(RULES, dues(session, verdict.ownership, policy), strict=True)
+            Rule(reason, due, _why(reason, due, verdict.ownership, say))
+            for reason, due in zip(RULES, fires, strict=True)
         ),
         tuple(_exempt(session, policy, say)),
     )
@@ -79,10 +80,6 @@ def _could(owner: Owner, session: Session, tolerance: float, say: Sentences) -> 
     if ended < session.created - tolerance:
         return False, f"had ended {format_duration(session.created - ended)} before the session was created"
     return True, f"was running when it was created, but ended at {say.at(ended)}"
-
-
-def _rule(reason: Reason, due: float | None, owned: Ownership | None, say: Sentences) -> Rule:
-    return Rule(reason, due, _why(reason, due, owned, say))
 
 
 def _why(reason: Reason, due: float | None, owned: Ownership | None, say: Sentences) -> str:

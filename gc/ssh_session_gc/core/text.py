@@ -23,7 +23,5 @@ def printable(text: str, limit: int = LIMIT) -> str:
     if len(text) <= limit and text.isprintable():
         return text
     # Cut first: escaping makes text longer, and a hostile text is long.
-    cut = text[: limit + 1]
-    if not cut.isprintable():
-        cut = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
+    cut = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
     return cut if len(cut) <= limit else cut[: limit - 1] + "…"
