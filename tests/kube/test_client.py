@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -39,11 +39,49 @@ async def api(world: World, tmp_path: Path) -> AsyncIterator[tuple[Api, Observed
         yield made, observed
 
 
+class Wire:
+    """What lies between client and server. It can go dead, so that nothing gets through any more."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self.dead, self.closed = port, False, asyncio.Event()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection of the client."""
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        answers = asyncio.create_task(self._pass_on(there, writer))
+        await self._pass_on(reader, back)
+        self.closed.set()
+        answers.cancel()
+        for each in (writer, back):
+            each.close()
+
+    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65536):
+                if not self.dead:
+                    sink.write(data)
+
+
 def test_paths() -> None:
     assert PODS.path("ns") == "/api/v1/namespaces/ns/pods"
     assert PODS.path("ns", "p") == "/api/v1/namespaces/ns/pods/p"
     assert DEPLOYMENTS.path("ns", "d") == "/apis/apps/v1/namespaces/ns/deployments/d"
     assert NAMESPACES.path("", "ns") == "/api/v1/namespaces/ns"
+
+
+async def test_a_watch_that_is_left_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncio.constants.SSL_SHUTDOWN_TIMEOUT", 1e6)
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
+    async with World(tls=server_tls(ca)) as world:
+        wire = Wire(int(world.server.url.rpartition(":")[2]))
+        async with await asyncio.start_server(wire.carry, "127.0.0.1", 0) as listening:
+            url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            config = write_kubeconfig(tmp_path / "kubeconfig", url, certificate_authority=str(tmp_path / "ca.crt"))
+            async with connect(loader(str(config), None), Observed()) as made:
+                async with made.stream(PODS, "ssh-sessions", {"watch": "1"}, 10.0):
+                    wire.dead = True
+                await eventually(wire.closed.is_set, "the connection is closed")
 
 
 async def test_the_token_in_a_pod_is_read_again_when_it_is_rotated(

@@ -188,7 +188,10 @@ class Api:
         timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=silence)
         try:
             async with await self._send("watch", kind.plural, kind.path(namespace), query, None, timeout) as response:
-                yield _lines(response.content)
+                try:
+                    yield _lines(response.content)
+                finally:
+                    _hang_up(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unreachable(self._why(error)) from None
 
@@ -307,6 +310,13 @@ _HEADERS = {
 _NO_TIMEOUT = aiohttp.ClientTimeout()
 LONGEST_LINE = 32 * 2**20
 """Bytes of one watch event at the most. etcd holds objects of 1.5 MiB; JSON makes them larger, not this large."""
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Ends the connection of an answer that is left in the middle. TLS would first take its leave, and wait for that
+    of a server that may have gone silent."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
