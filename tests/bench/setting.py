@@ -18,7 +18,7 @@ class Scale(NamedTuple):
     """Sessions that come and go at the same time."""
     hourly: tuple[int, ...] = (0, 50, 100, 200, 400)
     """Sessions opened in an hour."""
-    lags: int = 20
+    lags: int = 15
     """Deletions one at a time, for each number of sessions."""
     kubectl: int = 30
     """Pods for the loop of kubectl processes."""

@@ -135,9 +135,9 @@ class SessionPods(Feed):
         self._unreadable &= set(broken)
         for why in broken:
             self.unreadable(why)
-        present = {session.uid for session in items}
-        for uid in self.by_uid.keys() - present:
-            self.drop(uid)
+        if self.by_uid:
+            for uid in self.by_uid.keys() - {session.uid for session in items}:
+                self.drop(uid)
         now = self._now()
         for session in items:
             self._take(session, now)
