@@ -135,7 +135,7 @@ class SessionPods(Feed):
         self._unreadable &= set(broken)
         for why in broken:
             self.unreadable(why)
-        if self.by_uid:
+        if self.by_uid:  # the first list, the largest at once, has nobody to miss
             for uid in self.by_uid.keys() - {session.uid for session in items}:
                 self.drop(uid)
         now = self._now()
