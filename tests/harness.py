@@ -14,10 +14,10 @@ from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.kube.client import Api, connect, loader
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from ssh_session_gc.settings import DryRun, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.support import eventually
 

@@ -20,9 +20,9 @@ from structlog.typing import EventDict
 from ssh_session_gc.core.model import KEEP, TTL, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube.client import connect, loader
 from ssh_session_gc.sandbox import Program, Session, World
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
 POLICY = Policy(max_age=120.0, owner_grace=3.0, clock_tolerance=1.0, start_timeout=6.0, finished_grace=3.0)

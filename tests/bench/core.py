@@ -19,7 +19,6 @@ from ssh_session_gc.core.model import Reason
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.daemon.streams import streams
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube import wire
@@ -27,6 +26,7 @@ from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.facts import SESSIONS
 from ssh_session_gc.kube.reflector import PAGE, list_all
 from ssh_session_gc.kube.resources import PODS, Kind
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.bench import pods
 from tests.bench.report import Row, Sample, beside, growth

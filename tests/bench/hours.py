@@ -14,13 +14,13 @@ import structlog
 
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.daemon.settings import LeaseRef, Settings
 from ssh_session_gc.kube.client import Api, connect, loader
 from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Decoder, Pod
 from ssh_session_gc.sandbox import store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.bench import pods
 from tests.bench.sandbox import Server

@@ -19,8 +19,8 @@ import yaml
 
 from ssh_session_gc.cli import options
 from ssh_session_gc.cli.main import cli
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.sandbox import Rule
+from ssh_session_gc.settings import Settings
 from tests import tools
 
 CHART = Path(__file__).parents[2] / "chart"

@@ -16,7 +16,7 @@ from ssh_session_gc import __version__
 from ssh_session_gc.cli import options
 from ssh_session_gc.cli.main import cli
 from ssh_session_gc.core.times import parse_duration
-from ssh_session_gc.daemon.settings import LeaseRef
+from ssh_session_gc.settings import LeaseRef
 from tests.chart import charts
 from tests.chart.charts import (
     CHART,

@@ -10,7 +10,7 @@ import msgspec
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.deletion import Deleter
-from ssh_session_gc.daemon.settings import DryRun
+from ssh_session_gc.settings import DryRun
 from ssh_session_gc.telemetry.metrics import Outcome
 from tests.chart import charts
 from tests.conformance.clusters import Cluster

@@ -15,9 +15,9 @@ import pytest
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.collector import FORBIDDEN_RETRY
-from ssh_session_gc.daemon.settings import DryRun, OwnerRef
 from ssh_session_gc.sandbox import Fault, Identity, Rule, Session, World
 from ssh_session_gc.sandbox.store import DAEMONSETS, DEPLOYMENTS, EVENTS, PODS, STATEFULSETS
+from ssh_session_gc.settings import DryRun, OwnerRef
 from tests.harness import Running, running
 from tests.support import advance, eventually
 

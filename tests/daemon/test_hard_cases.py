@@ -11,11 +11,11 @@ from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.owners import OwnerPod, Owners, Span, ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube.client import ApiError, connect, loader
 from ssh_session_gc.sandbox import Fault, Session, World
 from ssh_session_gc.sandbox.programs import Program
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, restricted_scene, scene
 from tests.harness import running

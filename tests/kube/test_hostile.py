@@ -20,13 +20,13 @@ from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, TTL
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy, judge, session_state, survey
 from ssh_session_gc.core.times import format_instant
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import ApiError, Unreachable, connect, loader
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload, status
 from ssh_session_gc.preview.explained import lines
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.preview.dumps import RECORDINGS
 

@@ -13,13 +13,13 @@ from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
 from ssh_session_gc.daemon.election import Elector
-from ssh_session_gc.daemon.settings import DryRun, LeaseRef, Settings
 from ssh_session_gc.kube import resources
 from ssh_session_gc.kube.client import Api, connect, loader
 from ssh_session_gc.sandbox import Fault
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.server import ApiServer
 from ssh_session_gc.sandbox.store import NAMESPACES, PODS, Store
+from ssh_session_gc.settings import DryRun, LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome
 from tests.support import advance, eventually
 

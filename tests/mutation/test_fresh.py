@@ -13,11 +13,11 @@ import pytest
 from ssh_session_gc.core.model import OwnerState, Session
 from ssh_session_gc.core.owners import Owners, ownership
 from ssh_session_gc.daemon.fresh import find_selector, list_owner_pods, look_up, read_owners
-from ssh_session_gc.daemon.settings import OwnerRef, Settings
 from ssh_session_gc.kube.client import Api, ApiError, connect, loader
 from ssh_session_gc.kube.wire import Malformed
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
+from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.support import advance
 

@@ -14,10 +14,10 @@ import yaml
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.plan import Plan, make
 from ssh_session_gc.core.policy import Verdict
-from ssh_session_gc.daemon.settings import DryRun, OwnerRef, Settings
 from ssh_session_gc.preview import dump
 from ssh_session_gc.preview.snapshot import CannotRead
 from ssh_session_gc.sandbox import Replay
+from ssh_session_gc.settings import DryRun, OwnerRef, Settings
 from tests import tools
 from tests.cli.ends import End, ends
 from tests.harness import Running, running

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ssh_session_gc.sandbox.selectors import BadSelector, FieldSelector, Selector
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, LEASES, NAMESPACES, PODS, ApiError, Change, Object, Store
+from ssh_session_gc.selectors import BadSelector, FieldSelector, Selector
 from tests.sandbox.api import NAMESPACE, Clock, pod
 
 

@@ -23,11 +23,11 @@ from ssh_session_gc.core.owners import REMEMBERED
 from ssh_session_gc.core.policy import Policy, Verdict
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.deletion import Result
-from ssh_session_gc.daemon.settings import LeaseRef, Settings
 from ssh_session_gc.kube.client import connect, loader
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.objects import ApiError, Change, Object, Resource
 from ssh_session_gc.sandbox.store import LEASES, PODS
+from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.simulation.happenings import IMAGES, OWNERS, Happenings
 from tests.simulation.truth import Truth

@@ -16,8 +16,8 @@ from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.authz import ADMIN
 from ssh_session_gc.sandbox.objects import ApiError
 from ssh_session_gc.sandbox.programs import PROGRAM, Process, Program
-from ssh_session_gc.sandbox.selectors import Selector
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS, Object
+from ssh_session_gc.selectors import Selector
 from tests.simulation.virtual import CALLER, VirtualLoop
 
 NAMESPACES = ("ssh-sessions", "containerssh")

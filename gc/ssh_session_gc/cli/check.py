@@ -8,9 +8,9 @@ from rich.text import Text
 
 from ssh_session_gc.cli.cluster import cluster
 from ssh_session_gc.core.text import printable
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.preview.check import check as ask_all
 from ssh_session_gc.preview.permissions import Mark
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
 _STYLES = {Mark.GOOD: "green", Mark.BAD: "bold red", Mark.OPEN: "dim"}

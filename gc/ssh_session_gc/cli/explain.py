@@ -7,9 +7,9 @@ from rich.console import Console
 
 from ssh_session_gc.cli.cluster import cluster
 from ssh_session_gc.core.explain import explain as take_apart
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.preview import explained
 from ssh_session_gc.preview.snapshot import CannotRead, find_one
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
 

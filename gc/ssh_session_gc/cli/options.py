@@ -23,9 +23,10 @@ from ssh_session_gc.cli.params import (
     option,
 )
 from ssh_session_gc.core.model import Action, Reason
+from ssh_session_gc.core.names import parse_name
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.times import format_duration
-from ssh_session_gc.daemon.settings import DryRun, LeaseRef, Settings, is_dns_name
+from ssh_session_gc.settings import DryRun, LeaseRef, Settings
 
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a Pod finds its namespace (Kubernetes documentation, "Accessing the Kubernetes API from a Pod")."""
@@ -241,7 +242,7 @@ def pod_name(text: str) -> str:
     """The name of a Pod, with or without kubectl's ``pod/`` before it. Raises click.UsageError."""
     name = text.removeprefix("pod/")
     try:
-        return is_dns_name(name)
+        return parse_name(name)
     except ValueError as error:
         raise click.UsageError(f"{name!r} is no name of a Pod: {error}") from None
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from ssh_session_gc.core.names import parse_name
 from ssh_session_gc.core.times import parse_duration
-from ssh_session_gc.daemon.settings import OwnerRef, is_dns_name
+from ssh_session_gc.settings import OwnerRef
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,7 +77,7 @@ DURATION = Parsed("duration", parse_duration)
 POSITIVE_DURATION = Parsed("duration", _positive)
 GRACE = Parsed("duration", _grace)
 OWNER = Parsed("kind/namespace/name", _owner)
-NAME = Parsed("name", is_dns_name)
+NAME = Parsed("name", parse_name)
 SELECTOR = Parsed("selector", _selector)
 INSTANT = Parsed("time", _instant)
 LISTEN = Parsed("host:port", parse_listen)

@@ -18,10 +18,10 @@ from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.plan import Plan, Snapshot, Wanted, make
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import format_instant
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.preview import document, dump, tables
 from ssh_session_gc.preview.snapshot import CannotRead, read
 from ssh_session_gc.preview.watching import Watch, watching
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
 SOMETHING_DUE = 3

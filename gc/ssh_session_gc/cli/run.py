@@ -12,7 +12,7 @@ from rich.text import Text
 from ssh_session_gc.cli.cluster import cluster
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.daemon.daemon import Daemon, StartError
-from ssh_session_gc.daemon.settings import DryRun, Settings
+from ssh_session_gc.settings import DryRun, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
 

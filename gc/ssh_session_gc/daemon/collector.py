@@ -23,7 +23,6 @@ from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.fresh import read_owners
 from ssh_session_gc.daemon.limiter import Limiter
-from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.daemon.timers import Timers
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
@@ -32,6 +31,7 @@ from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.retries import retried
 from ssh_session_gc.kube.wire import Malformed
+from ssh_session_gc.settings import DryRun, Settings
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome
 
 log = structlog.stdlib.get_logger()

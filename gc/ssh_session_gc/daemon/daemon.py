@@ -14,13 +14,13 @@ from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
-from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.daemon.streams import streams
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.kube.resources import NAMESPACES
 from ssh_session_gc.kube.retries import retried
+from ssh_session_gc.settings import DryRun, Settings
 from ssh_session_gc.telemetry.http import Server, unheard
 from ssh_session_gc.telemetry.metrics import Metrics
 

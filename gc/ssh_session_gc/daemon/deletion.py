@@ -11,10 +11,10 @@ from typing import NamedTuple, cast
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.daemon.election import Elector
-from ssh_session_gc.daemon.settings import DryRun, Settings
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.retries import retried
+from ssh_session_gc.settings import DryRun, Settings
 from ssh_session_gc.telemetry.metrics import Outcome
 
 

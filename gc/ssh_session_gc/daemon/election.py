@@ -27,9 +27,9 @@ from ssh_session_gc.core.election import (
     taken,
 )
 from ssh_session_gc.core.text import printable
-from ssh_session_gc.daemon.settings import LeaseRef
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.resources import LEASES
+from ssh_session_gc.settings import LeaseRef
 
 log = structlog.stdlib.get_logger()
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed, doubts, unplaced
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import Api, ApiError
 from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload
+from ssh_session_gc.settings import Settings
 
 _pods = Decoder(Pod)
 _workloads = Decoder(Workload)

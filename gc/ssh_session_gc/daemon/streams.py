@@ -7,13 +7,13 @@ or what it tells (``view``).
 import asyncio
 from collections.abc import Coroutine
 
-from ssh_session_gc.daemon.settings import OwnerRef, Settings
 from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.facts import SESSIONS
 from ssh_session_gc.kube.reflector import SILENCE, Reflector
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Decoder, Pod, Workload
+from ssh_session_gc.settings import OwnerRef, Settings
 
 
 def streams(api: Api, settings: Settings, view: View, silence: float = SILENCE) -> list[Coroutine[None, None, None]]:

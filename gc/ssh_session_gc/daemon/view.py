@@ -13,9 +13,9 @@ import structlog
 
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import Gap, OwnerPod, Owners
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.wire import Malformed, Pod, Workload
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
 log = structlog.stdlib.get_logger()

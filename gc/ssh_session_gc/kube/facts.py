@@ -5,13 +5,13 @@ Nothing in a Pod is trusted: text that somebody else wrote is made printable and
 what is to become part of a path is checked.
 """
 
-import re
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 
 from ssh_session_gc.core import model
 from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.names import LONGEST_NAME, is_name, is_uid
 from ssh_session_gc.core.owners import OwnerPod, Span
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import parse_duration
@@ -32,10 +32,7 @@ _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
 # As many Pods have the same phase, they share one text (Kubernetes documentation, "Pod phase").
 _PHASES = {phase: phase for phase in ("Pending", "Running", "Succeeded", "Failed", "Unknown")}
-# RFC 1123 subdomain, the form of Pod names (Kubernetes documentation, "Object Names and IDs").
-_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
-_UID = re.compile(r"[0-9A-Za-z][-0-9A-Za-z]{0,63}\Z")
-LONGEST = 254
+LONGEST = LONGEST_NAME + 1
 """Characters that are looked at of what should be a name or uid: one more than either may have."""
 
 
@@ -88,12 +85,12 @@ def session(pod: Pod) -> Session:
 
 @lru_cache(maxsize=256)  # all sessions of one owner say the same, and share the text
 def _uid(text: str) -> str:
-    return text if _UID.match(text) else ""
+    return text if is_uid(text) else ""
 
 
 @lru_cache(maxsize=256)
 def _name(text: str) -> str:
-    return text if _NAME.match(text) else ""
+    return text if is_name(text) else ""
 
 
 SESSIONS = Decoder(Pod, session)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar, overload
 
 import msgspec
 
-from ssh_session_gc.core import model
+from ssh_session_gc.core import model, names
 from ssh_session_gc.core.text import printable
 
 T = TypeVar("T")
@@ -26,10 +26,9 @@ class Malformed(Exception):
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-# Names become part of paths and of commands, so what is none is not read at all (Kubernetes documentation, "Object
-# Names and IDs": an RFC 1123 subdomain, or label). An API server has no others.
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z", max_length=253)]
-Uid = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][-0-9A-Za-z]*\Z", max_length=64)]
+# Names become part of paths and of commands, so what is none is not read at all. An API server has no others.
+Name = Annotated[str, msgspec.Meta(pattern=names.NAME, max_length=names.LONGEST_NAME)]
+Uid = Annotated[str, msgspec.Meta(pattern=names.UID, max_length=names.LONGEST_UID)]
 # One without an offset would be in the time zone of this machine, and cannot be compared with the others.
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 

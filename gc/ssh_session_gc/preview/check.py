@@ -12,7 +12,6 @@ from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_age, format_duration
 from ssh_session_gc.daemon import fresh
-from ssh_session_gc.daemon.settings import LeaseRef, OwnerRef, Settings
 from ssh_session_gc.kube import facts, wire
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import list_all
@@ -25,6 +24,7 @@ from ssh_session_gc.kube.resources import (
 )
 from ssh_session_gc.kube.wire import Decoder, Malformed
 from ssh_session_gc.preview.permissions import Finding, Mark, ask, lease_need, needs
+from ssh_session_gc.settings import LeaseRef, OwnerRef, Settings
 
 T = TypeVar("T")
 

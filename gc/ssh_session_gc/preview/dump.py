@@ -16,18 +16,19 @@ import msgspec
 import yaml
 
 from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.names import parse_name, parse_uid
 from ssh_session_gc.core.owners import Owners, unplaced
 from ssh_session_gc.core.plan import Snapshot
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration, format_instant
 from ssh_session_gc.daemon import fresh
-from ssh_session_gc.daemon.settings import Settings, is_dns_name
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.wire import Malformed, Pod, Workload
 from ssh_session_gc.preview.snapshot import CannotRead, annotation_remarks, no_sessions
 
 # What a selector selects is settled by the API server; the simulated one knows it, too.
-from ssh_session_gc.sandbox.selectors import BadSelector, Selector
+from ssh_session_gc.selectors import BadSelector, Selector
+from ssh_session_gc.settings import Settings
 
 T = TypeVar("T")
 
@@ -200,9 +201,9 @@ def _identify(content: dict[str, Any], kind: str, source: str) -> Found:
         raise CannotRead(f"{source}: a {kind} has no metadata: {PRINT}")
     name, namespace, uid = metadata.get("name"), metadata.get("namespace", "default"), metadata.get("uid", "none")
     try:
-        is_dns_name(str(uid))
+        parse_uid(str(uid))
         labels = msgspec.convert(metadata.get("labels") or {}, dict[str, str])
-        return Found(is_dns_name(str(namespace)), is_dns_name(str(name)), labels, content)
+        return Found(parse_name(str(namespace)), parse_name(str(name)), labels, content)
     except (ValueError, msgspec.ValidationError) as error:
         where = printable(f"{namespace}/{name}")
         raise CannotRead(f"{source}: {kind} {where} has a name, uid or label that cannot be: {error}") from None

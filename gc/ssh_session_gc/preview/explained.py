@@ -13,8 +13,8 @@ from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.plan import Row
 from ssh_session_gc.core.times import format_age, format_clock, format_duration
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.preview.tables import STYLES, due, isolated, owner_row
+from ssh_session_gc.settings import Settings
 
 
 def lines(it: Explanation, owners: Owners, settings: Settings, now: float) -> Iterator[Text]:

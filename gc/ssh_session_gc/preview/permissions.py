@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from ssh_session_gc.daemon.settings import LeaseRef, Settings
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.resources import ACCESS_REVIEWS, EVENTS, LEASES, NAMESPACES, PODS, Kind
 from ssh_session_gc.kube.wire import AccessReview, Decoder
+from ssh_session_gc.settings import LeaseRef, Settings
 
 
 class Mark(StrEnum):

@@ -12,13 +12,13 @@ from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.plan import Snapshot
 from ssh_session_gc.daemon import fresh
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.kube.reflector import list_all
 from ssh_session_gc.kube.resources import NAMESPACES, PODS
 from ssh_session_gc.kube.retries import retried
 from ssh_session_gc.kube.wire import Malformed
+from ssh_session_gc.settings import Settings
 
 
 class CannotRead(Exception):

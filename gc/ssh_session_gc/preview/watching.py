@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, suppress
 
 from ssh_session_gc.core.model import Action
 from ssh_session_gc.core.plan import Plan, Snapshot, Wanted, make
-from ssh_session_gc.daemon.settings import Settings
 from ssh_session_gc.daemon.streams import streams
 from ssh_session_gc.daemon.view import UNREAD, View
 from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
 from ssh_session_gc.preview.snapshot import CannotRead, hint
+from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
 SETTLE = 0.1

@@ -13,7 +13,7 @@ from aiohttp import web
 from ssh_session_gc.sandbox import protobuf
 from ssh_session_gc.sandbox.objects import EVENTS, NAMESPACES, PODS, RESOURCES, ApiError, Object, Resource
 from ssh_session_gc.sandbox.paging import number
-from ssh_session_gc.sandbox.selectors import BadSelector, FieldSelector, Selector
+from ssh_session_gc.selectors import BadSelector, FieldSelector, Selector
 
 _METHODS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _TRUE = ("1", "true")

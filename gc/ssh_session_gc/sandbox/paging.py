@@ -13,8 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from ssh_session_gc.sandbox.objects import ApiError, Object, Resource
-from ssh_session_gc.sandbox.selectors import FieldSelector, Selector
 from ssh_session_gc.sandbox.store import Store
+from ssh_session_gc.selectors import FieldSelector, Selector
 
 _FORM = "meta.k8s.io/v1"
 _NEWEST = -1  # the version in a token with which a list goes on that can no longer be consistent

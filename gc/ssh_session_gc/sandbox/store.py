@@ -38,7 +38,7 @@ from ssh_session_gc.sandbox.objects import (
     refusal,
     timestamp,
 )
-from ssh_session_gc.sandbox.selectors import FieldSelector, Selector
+from ssh_session_gc.selectors import FieldSelector, Selector
 
 __all__ = [
     "DAEMONSETS",

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ssh_session_gc.sandbox.faults import Fault
 from ssh_session_gc.sandbox.objects import ApiError, Change, Object, Resource
-from ssh_session_gc.sandbox.selectors import FieldSelector, Selector
+from ssh_session_gc.selectors import FieldSelector, Selector
 
 BACKLOG = 100_000
 """Lines that may wait for a client that reads too slowly. An API server ends such a watch too."""

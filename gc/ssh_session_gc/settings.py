@@ -1,15 +1,14 @@
 """What an operator can set, checked and in one place. Knows what is allowed; does not know flags (``cli`` does)."""
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from ssh_session_gc.core.names import parse_name
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.resources import DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Kind
 
 _KINDS = {"deployment": DEPLOYMENTS, "statefulset": STATEFULSETS, "daemonset": DAEMONSETS}
-_DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-.a-z0-9]*[a-z0-9])?\Z")
 
 
 class DryRun(StrEnum):
@@ -38,7 +37,7 @@ class OwnerRef:
         kind = kind.lower()
         if kind not in _KINDS:
             raise ValueError(f"the kind is one of {', '.join(_KINDS)}")
-        return cls(kind, is_dns_name(namespace), is_dns_name(name))
+        return cls(kind, parse_name(namespace), parse_name(name))
 
     @property
     def resource(self) -> Kind:
@@ -57,13 +56,6 @@ class LeaseRef(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
-
-
-def is_dns_name(text: str) -> str:
-    """The text, if it can name a namespace or an object. Raises ValueError with a sentence for the user."""
-    if not _DNS_NAME.match(text):
-        raise ValueError("a name has lower-case letters, digits, '-' and '.' only")
-    return text
 
 
 @dataclass(frozen=True, slots=True)

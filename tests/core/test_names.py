@@ -1,0 +1,65 @@
+"""One form for names, wherever a name comes in: from an option, a dump or the API server."""
+
+import json
+
+import msgspec
+import pytest
+
+from ssh_session_gc.core.names import is_name, is_uid, parse_name, parse_uid
+from ssh_session_gc.kube import facts
+from ssh_session_gc.kube.wire import Pod
+from ssh_session_gc.settings import OwnerRef
+
+GOOD = ["a", "containerssh-4c95c", "a.b", "0.1-2.z", "a" * 253]
+BAD = ["", ".", "a..b", "a.-b", "a-.b", ".a", "a.", "-a", "a-", "A", "a_b", "a/b", "a\n", "ä", "a" * 254]
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_what_is_a_name(text: str) -> None:
+    assert is_name(text)
+    assert parse_name(text) == text
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_is_no_name(text: str) -> None:
+    assert not is_name(text)
+    with pytest.raises(ValueError, match="a name has lower-case letters"):
+        parse_name(text)
+
+
+@pytest.mark.parametrize("text", GOOD + BAD)
+def test_options_stamps_and_pods_agree_on_it(text: str) -> None:
+    taken = is_name(text)
+    if "/" not in text:
+        if taken:
+            assert OwnerRef.parse(f"deployment/containerssh/{text}").name == text
+        else:
+            with pytest.raises(ValueError, match=r"."):
+                OwnerRef.parse(f"deployment/containerssh/{text}")
+    notes = {"ssh-session-gc/owner-pod-name": text}
+    assert (facts.session(decoded(notes=notes)).stamp_name == text) is (taken or not text)
+    if taken:
+        assert decoded(name=text).metadata.name == text
+    else:
+        with pytest.raises(msgspec.ValidationError):
+            decoded(name=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [("a", True), ("6B3a-1", True), ("a" * 64, True), ("", False), ("a" * 65, False), ("-a", False), ("a.b", False)],
+)
+def test_what_is_a_uid(text: str, taken: bool) -> None:
+    assert is_uid(text) is taken
+    if taken:
+        assert parse_uid(text) == text
+    else:
+        with pytest.raises(ValueError, match="a uid has letters"):
+            parse_uid(text)
+
+
+def decoded(name: str = "p", notes: dict[str, str] | None = None) -> Pod:
+    """A Pod off the wire."""
+    metadata = {"name": name, "uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-11-23T03:00:00Z"}
+    pod = {"metadata": metadata | {"annotations": notes or {}}, "spec": {"containers": []}}
+    return msgspec.json.decode(json.dumps(pod), type=Pod)
