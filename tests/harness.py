@@ -11,8 +11,7 @@ import structlog
 from structlog.typing import EventDict
 
 from ssh_session_gc.core.evidence import evidence
-from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.policy import Verdict
+from ssh_session_gc.core.model import Session, Verdict
 from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.kube.client import Api, connect, loader
 from ssh_session_gc.kube.reflector import SILENCE

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from ssh_session_gc.core.model import Action, Reason
-from ssh_session_gc.core.policy import Verdict
+from ssh_session_gc.core.model import Action, Reason, Verdict
 from ssh_session_gc.daemon.deletion import Deleter
 from ssh_session_gc.settings import DryRun
 from ssh_session_gc.telemetry.metrics import Outcome

@@ -58,10 +58,10 @@ def owner_pods(draw: st.DrawFn, uid: str) -> OwnerPod:
         terminated=Span(start, start + draw(st.integers(0, 50)), "exit 0") if state == "terminated" else None,
         last=last,
         first=last is None and draw(st.booleans()),
-        ahead=draw(st.sampled_from([0.0, 0.0, 3.0])),
-        over=state == "terminated" and draw(st.booleans()),
-        leaving=draw(st.booleans()),
-        cut_off=draw(st.booleans()),
+        clock_ahead=draw(st.sampled_from([0.0, 0.0, 3.0])),
+        final=state == "terminated" and draw(st.booleans()),
+        terminating=draw(st.booleans()),
+        unreachable=draw(st.booleans()),
     )
 
 

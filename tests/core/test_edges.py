@@ -6,16 +6,19 @@ import msgspec
 import pytest
 
 from ssh_session_gc.core.clock import APART, DRIFT, ServerClock
-from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState
-from ssh_session_gc.core.owners import REMEMBERED, Gap, Owners, Span, confirmed, doubts, ownership, unplaced
-from ssh_session_gc.core.policy import STUCK_AFTER, Policy, Verdict, judge, session_state, survey
+from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState, Verdict
+from ssh_session_gc.core.owners import REMEMBERED, Gap, Owners, Span, confirmed
+from ssh_session_gc.core.ownership import needs_full_list, ownership, to_look_up
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import judge
+from ssh_session_gc.core.survey import STUCK_AFTER, session_state, survey
 from tests.core.test_owners import T, pod, session
 
 TOLERANCE = 2.0
 
 
 def test_an_owner_that_ended_within_the_tolerance_before_the_session_was_its_last() -> None:
-    owners = Owners().listed([pod("a", terminated=Span(T - 50, T + 9), leaving=True)], T + 9)
+    owners = Owners().listed([pod("a", terminated=Span(T - 50, T + 9), terminating=True)], T + 9)
     for created, last in ((T + 10, True), (T + 11, True), (T + 11.5, False)):
         owned = ownership(session(created), owners, TOLERANCE)
         assert (owned.owner is not None) == last
@@ -25,9 +28,9 @@ def test_an_owner_that_ended_within_the_tolerance_before_the_session_was_its_las
 def test_of_two_that_ended_the_later_one_counts() -> None:
     owners = Owners().listed(
         [
-            pod("a", terminated=Span(T, T + 40), leaving=True),
-            pod("b", terminated=Span(T, T + 60), leaving=True),
-            pod("c", terminated=Span(T, T + 50), leaving=True),
+            pod("a", terminated=Span(T, T + 40), terminating=True),
+            pod("b", terminated=Span(T, T + 60), terminating=True),
+            pod("c", terminated=Span(T, T + 50), terminating=True),
         ],
         T + 5,
     )
@@ -46,15 +49,15 @@ def test_of_two_that_ended_the_later_one_counts() -> None:
     ],
 )
 def test_whom_a_gap_concerns(created: float, since: float, exact: bool) -> None:
-    known = Owners().listed([pod("a", terminated=Span(T, T + 100), leaving=True)], T + 100)
-    known = msgspec.structs.replace(known, began=T, gap=Gap(T + 100, T + 200))
+    known = Owners().listed([pod("a", terminated=Span(T, T + 100), terminating=True)], T + 100)
+    known = msgspec.structs.replace(known, watched_since=T, last_gap=Gap(T + 100, T + 200))
     owned = ownership(session(created), known, TOLERANCE)
     assert (owned.since, owned.exact) == (since, exact)
 
 
 def test_a_gap_that_was_over_before_the_owner_ended_changes_nothing() -> None:
-    known = Owners().listed([pod("a", terminated=Span(T, T + 200), leaving=True)], T + 200)
-    known = msgspec.structs.replace(known, began=T, gap=Gap(T + 100, T + 200))
+    known = Owners().listed([pod("a", terminated=Span(T, T + 200), terminating=True)], T + 200)
+    known = msgspec.structs.replace(known, watched_since=T, last_gap=Gap(T + 100, T + 200))
     owned = ownership(session(T + 150), known, TOLERANCE)
     assert (owned.since, owned.exact) == (T + 200, True)
 
@@ -71,7 +74,7 @@ def test_the_restart_of_the_stamped_pod_counts_and_no_other_start() -> None:
 
 def test_the_first_container_of_the_stamped_pod_made_it_though_it_has_ended() -> None:
     # Its node's clock is ahead, which nobody saw: it seems to have started after the session.
-    ended = pod("a", terminated=Span(T + 11, T + 30), first=True, leaving=True)
+    ended = pod("a", terminated=Span(T + 11, T + 30), first=True, terminating=True)
     owned = ownership(session(T + 3, "a"), Owners().listed([ended], T + 500), TOLERANCE)
     assert owned.owner is not None
     assert (owned.since, owned.exact) == (T + 30, True)
@@ -87,28 +90,28 @@ def test_the_first_container_of_the_stamped_pod_made_it_though_it_has_ended() ->
 )
 def test_what_is_seen_running_has_started(started: float, born: float) -> None:
     (owner,) = Owners().listed([pod("a", running=started)], T + 10).owners
-    assert (owner.born, owner.started) == (born, started)
+    assert (owner.earliest_start, owner.started) == (born, started)
 
 
 def test_an_incarnation_is_no_older_than_its_pod() -> None:
-    (owner,) = Owners().listed([pod("a", running=T + 5, ahead=60.0)], T + 10).owners
-    assert owner.born == T
+    (owner,) = Owners().listed([pod("a", running=T + 5, clock_ahead=60.0)], T + 10).owners
+    assert owner.earliest_start == T
 
 
 def test_a_container_without_a_start_may_have_run_since_its_pod_was_made() -> None:
     (owner, _) = Owners().listed([pod("a", terminated=Span(None, T + 9))], T + 10).owners
-    assert (owner.state, owner.born, owner.finished) == (OwnerState.ENDED, T, T + 9)
+    assert (owner.state, owner.earliest_start, owner.finished) == (OwnerState.ENDED, T, T + 9)
 
 
 def test_the_first_list_is_the_first() -> None:
     known = Owners().listed([pod("a", running=T)], T + 10)
     again = known.listed([pod("a", running=T)], T + 90, since=T + 80)
-    assert (again.began, again.gap) == (T + 10, Gap(T + 80, T + 90))
-    assert again.listed([pod("a", running=T)], T + 95, since=T + 95).gap == Gap(T + 80, T + 90)
+    assert (again.watched_since, again.last_gap) == (T + 10, Gap(T + 80, T + 90))
+    assert again.listed([pod("a", running=T)], T + 95, since=T + 95).last_gap == Gap(T + 80, T + 90)
 
 
 def test_how_it_ended_is_said() -> None:
-    known = Owners().listed([pod("a", running=T), pod("b", running=T, over=True)], T + 10).lost("a", T + 20)
+    known = Owners().listed([pod("a", running=T), pod("b", running=T, final=True)], T + 10).lost("a", T + 20)
     told = {owner.pod_uid: (owner.ending, owner.confirmed) for owner in known.owners}
     assert told == {"a": ("its Pod is gone", False), "b": ("its Pod is over", True)}
     (exited, _) = Owners().listed([pod("a", terminated=Span(T, T + 9, "exit 137, Error"))], T + 10).owners
@@ -120,17 +123,17 @@ def test_how_it_ended_is_said() -> None:
 def test_whom_to_look_up_for_whom() -> None:
     known = Owners().listed([pod("a", running=T), pod("b", running=T + 100)], T + 110).lost("a", T + 200)
     known = known.lost("b", T + 200)
-    assert doubts([session(T + 10, "b")], known, TOLERANCE) == {"b": "containerssh-b"}
-    assert doubts([session(T + 10)], known, TOLERANCE) == {"a": "containerssh-a"}
-    assert doubts([session(T + 98)], known, TOLERANCE) == {"a": "containerssh-a", "b": "containerssh-b"}
-    assert doubts([session(T + 10), session(T + 10, "b")], known, TOLERANCE).keys() == {"a", "b"}
-    assert doubts([session(T + 10, "b"), session(T + 10)], known, TOLERANCE).keys() == {"a", "b"}
-    assert doubts([session(T + 10), session(T + 98)], confirmed(known, "a", T + 100), TOLERANCE).keys() == {"b"}
+    assert to_look_up([session(T + 10, "b")], known, TOLERANCE) == {"b": "containerssh-b"}
+    assert to_look_up([session(T + 10)], known, TOLERANCE) == {"a": "containerssh-a"}
+    assert to_look_up([session(T + 98)], known, TOLERANCE) == {"a": "containerssh-a", "b": "containerssh-b"}
+    assert to_look_up([session(T + 10), session(T + 10, "b")], known, TOLERANCE).keys() == {"a", "b"}
+    assert to_look_up([session(T + 10, "b"), session(T + 10)], known, TOLERANCE).keys() == {"a", "b"}
+    assert to_look_up([session(T + 10), session(T + 98)], confirmed(known, "a", T + 100), TOLERANCE).keys() == {"b"}
 
 
 def test_what_is_counted() -> None:
     policy = Policy(max_age=100.0, force_after=10.0)
-    owners = Owners().listed([pod("a", running=T), pod("b", terminated=Span(T, T + 5), leaving=True)], T)
+    owners = Owners().listed([pod("a", running=T), pod("b", terminated=Span(T, T + 5), terminating=True)], T)
     now = T + 230.0
 
     def made(name: str, created: float, **more: object) -> Session:
@@ -211,7 +214,7 @@ def test_an_owner_knows_its_container() -> None:
 def test_the_oldest_of_the_ended_are_forgotten_first() -> None:
     known = Owners().listed([], T)
     for n in range(REMEMBERED + 1):
-        known = known.saw(pod(f"p{n}", terminated=Span(T + n, T + n + 1), leaving=True), T + n + 1)
+        known = known.saw(pod(f"p{n}", terminated=Span(T + n, T + n + 1), terminating=True), T + n + 1)
     assert {owner.pod_uid for owner in known.owners} == {f"p{n}" for n in range(1, REMEMBERED + 1)}
 
 
@@ -223,7 +226,7 @@ def test_what_changes_nothing_is_the_same_value() -> None:
 def test_of_many_that_ended_the_oldest_end_is_forgotten_whenever_it_was_seen() -> None:
     known = Owners().listed([], T)
     for n in reversed(range(REMEMBERED + 1)):
-        known = known.saw(pod(f"p{n}", terminated=Span(T + n, T + n + 1), leaving=True), T + 1000)
+        known = known.saw(pod(f"p{n}", terminated=Span(T + n, T + n + 1), terminating=True), T + 1000)
     assert {owner.pod_uid for owner in known.owners} == {f"p{n}" for n in range(1, REMEMBERED + 1)}
 
 
@@ -239,16 +242,16 @@ def test_a_stamped_session_lost_its_maker_when_that_one_ended_and_not_when_the_n
 
 
 def test_nobody_is_looked_up_whose_end_was_seen() -> None:
-    known = Owners().listed([pod("a", terminated=Span(T, T + 50), leaving=True)], T + 60)
-    assert doubts([session(T + 10, "a"), session(T + 10)], known, TOLERANCE) == {}
+    known = Owners().listed([pod("a", terminated=Span(T, T + 50), terminating=True)], T + 60)
+    assert to_look_up([session(T + 10, "a"), session(T + 10)], known, TOLERANCE) == {}
 
 
 def test_one_session_that_cannot_be_placed_is_enough_to_look_at_every_pod() -> None:
     known = Owners().listed([pod("a", running=T)], T + 5)
     placed, unknown = session(T + 10), session(T - 10)
-    assert unplaced([placed, unknown], known, TOLERANCE)
-    assert not unplaced([placed], known, TOLERANCE)
-    assert not unplaced([], known, TOLERANCE)
+    assert needs_full_list([placed, unknown], known, TOLERANCE)
+    assert not needs_full_list([placed], known, TOLERANCE)
+    assert not needs_full_list([], known, TOLERANCE)
 
 
 def test_the_longest_due_counts_in_whatever_order_they_come() -> None:
@@ -327,7 +330,7 @@ def test_who_was_looked_up_and_is_gone_may_have_lived_until_then() -> None:
 )
 def test_somebody_unseen_may_own_it_whoever_else_may(created: float, stamp: str, unsure: bool) -> None:
     known = Owners().listed([pod("a", running=T)], T + 5).listed([pod("a", running=T)], T + 110, since=T + 100)
-    assert unplaced([session(created, stamp)], known, TOLERANCE) is unsure
+    assert needs_full_list([session(created, stamp)], known, TOLERANCE) is unsure
 
 
 def test_who_is_about_to_start_again_did_not_make_what_is_older_though_its_pod_did() -> None:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssh_session_gc.core.model import OwnerState, Session
-from ssh_session_gc.core.owners import REMEMBERED, OwnerPod, Owners, Ownership, Span, confirmed, doubts, ownership
+from ssh_session_gc.core.model import Ownership, OwnerState, Session
+from ssh_session_gc.core.owners import REMEMBERED, OwnerPod, Owners, Span, confirmed
+from ssh_session_gc.core.ownership import ownership, to_look_up
 from tests.core.strategies import known_owners, owner_pods, sessions
 
 T = 1_800_000_000.0
@@ -25,7 +26,7 @@ def session(created: float, stamp: str = "") -> Session:
 
 
 def states(owners: Owners) -> list[tuple[str, float, float | None]]:
-    return [(o.state, o.born - T, None if o.finished is None else o.finished - T) for o in owners.owners]
+    return [(o.state, o.earliest_start - T, None if o.finished is None else o.finished - T) for o in owners.owners]
 
 
 def test_a_pod_without_a_status_is_starting_since_its_creation() -> None:
@@ -67,7 +68,7 @@ def test_an_incarnation_that_last_state_forgot_ended_when_its_successor_started(
 
 def test_an_incarnation_that_nothing_succeeds_has_ended_by_now() -> None:
     # The node's clock turns out to be ahead, so that its successor seems to be the older one.
-    owners = Owners().listed([pod(running=T + 10)], T + 11).saw(pod(running=T + 12, ahead=10.0), T + 20)
+    owners = Owners().listed([pod(running=T + 10)], T + 11).saw(pod(running=T + 12, clock_ahead=10.0), T + 20)
     assert states(owners) == [("Running", 2, None), ("Ended", 10, 20)]
     # The node's clock is behind, so that both seem to be as old as their Pod; and a cache tells of what was before.
     owners = Owners().listed([pod(running=T - 10)], T + 11).saw(pod(running=T - 20), T + 20)
@@ -75,9 +76,9 @@ def test_an_incarnation_that_nothing_succeeds_has_ended_by_now() -> None:
 
 
 def test_a_terminating_pod_owns_until_its_container_has_ended() -> None:
-    owners = Owners().listed([pod(running=T + 5, leaving=True)], T + 10)
+    owners = Owners().listed([pod(running=T + 5, terminating=True)], T + 10)
     assert ownership(session(T + 6), owners, TOLERANCE).since is None
-    owners = owners.saw(pod(terminated=Span(T + 5, T + 40), leaving=True), T + 41)
+    owners = owners.saw(pod(terminated=Span(T + 5, T + 40), terminating=True), T + 41)
     assert states(owners) == [("Ended", 5, 40)]
     assert ownership(session(T + 6), owners, TOLERANCE).since == T + 40
     # That the Pod goes, later, changes nothing of that.
@@ -85,13 +86,13 @@ def test_a_terminating_pod_owns_until_its_container_has_ended() -> None:
 
 
 def test_an_unreachable_owner_may_be_alive() -> None:
-    owners = Owners().listed([pod(running=T + 5, cut_off=True)], T + 10)
+    owners = Owners().listed([pod(running=T + 5, unreachable=True)], T + 10)
     assert owners.owners[0].state is OwnerState.UNREACHABLE
     assert ownership(session(T + 6), owners, TOLERANCE).since is None
 
 
 def test_a_pod_that_is_over_ends_its_owner_once_and_for_all() -> None:
-    evicted = pod(running=T + 5, over=True)
+    evicted = pod(running=T + 5, final=True)
     owners = Owners().listed([pod(running=T + 5)], T + 10).saw(evicted, T + 50)
     assert states(owners) == [("Ended", 5, 50)]
     # However often it is seen again: the end does not wander.
@@ -101,10 +102,10 @@ def test_a_pod_that_is_over_ends_its_owner_once_and_for_all() -> None:
 def test_a_pod_that_vanished_is_in_doubt_until_it_was_looked_up() -> None:
     owners = Owners().listed([pod(running=T + 5)], T + 10).lost("a", T + 50)
     assert ownership(session(T + 6), owners, TOLERANCE).since == T + 50
-    assert doubts([session(T + 6)], owners, TOLERANCE) == {"a": "containerssh-a"}
-    assert doubts([session(T - 6)], owners, TOLERANCE) == {}
-    assert doubts([session(T + 6, "b")], owners, TOLERANCE) == {"b": "containerssh-p"}
-    assert doubts([session(T + 6)], confirmed(owners, "a", T + 100), TOLERANCE) == {}
+    assert to_look_up([session(T + 6)], owners, TOLERANCE) == {"a": "containerssh-a"}
+    assert to_look_up([session(T - 6)], owners, TOLERANCE) == {}
+    assert to_look_up([session(T + 6, "b")], owners, TOLERANCE) == {"b": "containerssh-p"}
+    assert to_look_up([session(T + 6)], confirmed(owners, "a", T + 100), TOLERANCE) == {}
     # It lost its label and runs on: found again, it owns again.
     assert ownership(session(T + 6), owners.saw(pod(running=T + 5), T + 60), TOLERANCE).since is None
 
@@ -113,7 +114,7 @@ def test_a_list_ends_who_is_not_in_it() -> None:
     owners = Owners().listed([pod(running=T + 5), pod("b", running=T + 6)], T + 10)
     owners = owners.listed([pod("b", running=T + 6)], T + 80, since=T + 70)
     assert {o.pod_uid: o.alive for o in owners.owners} == {"a": False, "b": True}
-    assert owners.gap == (T + 70, T + 80)
+    assert owners.last_gap == (T + 70, T + 80)
 
 
 def test_who_ended_before_anybody_looked_is_known_at_the_latest_since_then() -> None:
@@ -129,13 +130,13 @@ def test_who_ended_before_anybody_looked_is_known_at_the_latest_since_then() -> 
 def test_a_gap_matters_to_sessions_that_are_no_older_than_it() -> None:
     owners = Owners().listed([pod(running=T + 5)], T + 10).listed([], T + 80, since=T + 70)
     assert ownership(session(T + 71), owners, TOLERANCE).since == T + 80
-    calm = msgspec.structs.replace(owners, gap=None)
+    calm = msgspec.structs.replace(owners, last_gap=None)
     assert ownership(session(T + 500), calm, TOLERANCE).since == T + 500
 
 
 def test_a_stamp_tells_one_dead_replica_from_its_living_neighbour() -> None:
     owners = Owners().listed([pod(running=T + 5), pod("b", running=T + 6)], T + 10)
-    owners = owners.saw(pod(terminated=Span(T + 5, T + 40), leaving=True), T + 41)
+    owners = owners.saw(pod(terminated=Span(T + 5, T + 40), terminating=True), T + 41)
     assert ownership(session(T + 20, "a"), owners, TOLERANCE).since == T + 40
     assert ownership(session(T + 20, "b"), owners, TOLERANCE).since is None
     assert ownership(session(T + 20), owners, TOLERANCE).since is None
@@ -144,7 +145,7 @@ def test_a_stamp_tells_one_dead_replica_from_its_living_neighbour() -> None:
 def test_memory_of_ended_owners_is_bounded_and_keeps_the_living() -> None:
     owners = Owners().listed([pod("alive", running=T)], T)
     for n in range(REMEMBERED + 50):
-        ended = pod(f"p{n}", terminated=Span(T + n, T + n + 1), leaving=True)
+        ended = pod(f"p{n}", terminated=Span(T + n, T + n + 1), terminating=True)
         owners = owners.saw(ended, T + n + 1).lost(f"p{n}", T + n + 1)
         owners = owners.saw(pod("other", running=T), T + n)
     assert sum(not o.alive for o in owners.owners) == REMEMBERED
@@ -158,7 +159,7 @@ def test_whose_end_nobody_saw_is_not_forgotten_before_somebody_has_looked() -> N
     for _ in range(REMEMBERED + 10):
         at += 300
         owners = owners.saw(pod("noisy", running=at, last=Span(at - 300, at - 1)), at + 1)
-    assert doubts([session(T + 50)], owners, 2.0) == {"quiet": "containerssh-quiet"}
+    assert to_look_up([session(T + 50)], owners, 2.0) == {"quiet": "containerssh-quiet"}
 
 
 @pytest.mark.parametrize("stamp", ["", "pod-a"])
@@ -169,7 +170,9 @@ def test_a_node_whose_clock_is_ahead_takes_no_session_from_its_owner(stamp: str)
     made = session(T + 3, stamp)
     assert ownership(made, seen_at_once, 2.0).since is None
     # Who starts to look later sees only what was noted: by the stamp, or by the time of the kubelet's last word.
-    seen_later = Owners().listed([pod("pod-a", running=T + 11, first=True, ahead=0.0 if stamp else 10.0)], T + 500)
+    seen_later = Owners().listed(
+        [pod("pod-a", running=T + 11, first=True, clock_ahead=0.0 if stamp else 10.0)], T + 500
+    )
     assert ownership(made, seen_later, 2.0).since is None
     # That its status was written again, with nothing to tell the clocks apart, does not make it another owner.
     again = seen_at_once.saw(late, T + 600)
@@ -178,11 +181,13 @@ def test_a_node_whose_clock_is_ahead_takes_no_session_from_its_owner(stamp: str)
 
 def test_a_node_whose_clock_is_ahead_and_a_restart() -> None:
     # It ended at T+20 and began again at T+21, but says T+30 and T+31.
-    ended = pod("pod-a", terminated=Span(T + 11, T + 30), ahead=10.0)
-    starting = Owners().listed([pod("pod-a", running=T + 11, first=True, ahead=10.0)], T + 2).saw(ended, T + 20.5)
+    ended = pod("pod-a", terminated=Span(T + 11, T + 30), clock_ahead=10.0)
+    starting = (
+        Owners().listed([pod("pod-a", running=T + 11, first=True, clock_ahead=10.0)], T + 2).saw(ended, T + 20.5)
+    )
     made_after = session(T + 22, "pod-a")
     assert ownership(made_after, starting, 2.0).since is None
-    running = starting.saw(pod("pod-a", running=T + 31, last=Span(T + 11, T + 30), ahead=10.0), T + 21.5)
+    running = starting.saw(pod("pod-a", running=T + 31, last=Span(T + 11, T + 30), clock_ahead=10.0), T + 21.5)
     assert ownership(made_after, running, 2.0).since is None
 
 
@@ -223,7 +228,7 @@ def test_who_could_have_created_a_session_is_told_as_by_asking_each(
     could = [
         o
         for o in owners.owners
-        if (not stamp or o.pod_uid == stamp) and (o.born <= s.created + tolerance or (stamp and o.first))
+        if (not stamp or o.pod_uid == stamp) and (o.earliest_start <= s.created + tolerance or (stamp and o.first))
     ]
     living = [o for o in could if o.alive]
     assert (found.since is None) == bool(living)

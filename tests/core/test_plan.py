@@ -11,21 +11,22 @@ from ssh_session_gc.core.explain import explain
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, Span
 from ssh_session_gc.core.plan import Plan, Snapshot, Wanted, make
-from ssh_session_gc.core.policy import Policy, can_tell, judge
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import can_tell, judge
 from ssh_session_gc.core.times import format_age
 from tests.core.strategies import START, known_owners, policies, sessions
 
 nows = st.integers(0, 5000).map(lambda s: START + s)
-unknowns = st.sampled_from(["", "", "", "nobody has looked yet"])
+unknowns = st.sampled_from([None, None, None, "nobody has looked yet"])
 
 
-def owners_with(owners: Owners, unknown: str) -> Owners:
-    return Owners(owners.owners, owners.began, owners.gap, unknown)
+def owners_with(owners: Owners, unknown: str | None) -> Owners:
+    return Owners(owners.owners, owners.watched_since, owners.last_gap, unknown)
 
 
 @given(st.lists(sessions(), max_size=5), known_owners(), unknowns, policies, nows)
 def test_a_plan_is_what_judge_says_the_most_urgent_first(
-    given_sessions: list[Session], owners: Owners, unknown: str, policy: Policy, now: float
+    given_sessions: list[Session], owners: Owners, unknown: str | None, policy: Policy, now: float
 ) -> None:
     owners = owners_with(owners, unknown)
     plan = make(Snapshot(tuple(given_sessions), owners, now), policy, "ssh-sessions")
@@ -45,13 +46,13 @@ def test_a_plan_is_what_judge_says_the_most_urgent_first(
 
 @given(sessions(), known_owners(), unknowns, policies, nows)
 def test_an_explanation_agrees_with_the_verdict(
-    session: Session, owners: Owners, unknown: str, policy: Policy, now: float
+    session: Session, owners: Owners, unknown: str | None, policy: Policy, now: float
 ) -> None:
     owners = owners_with(owners, unknown)
     it = explain(session, owners, policy, now)
     assert it.verdict == judge(session, owners, policy, now)
     assert [rule.reason for rule in it.rules] == list(Reason)
-    assert [each.owner for each in it.candidates] == sorted(owners.owners, key=lambda o: (o.born, o.pod))
+    assert [each.owner for each in it.candidates] == sorted(owners.owners, key=lambda o: (o.earliest_start, o.pod))
     dues = {rule.due: rule.reason for rule in reversed(it.rules) if rule.due is not None}
     if not it.exempt:
         assert it.verdict.due == min(dues, default=None)
@@ -104,7 +105,7 @@ def test_a_plan_says_of_when_and_of_whom_it_is() -> None:
     ]
     owners = Owners().listed(pods, START + 10)
     made = make(Snapshot((), owners, START + 20), Policy(), "ssh-sessions")
-    assert (made.now, made.namespace, made.unknown) == (START + 20, "ssh-sessions", "")
+    assert (made.now, made.namespace, made.unknown) == (START + 20, "ssh-sessions", None)
     assert [owner.pod for owner in made.owners] == ["c", "a", "b"]
     off = make(Snapshot((), owners, START + 20), Policy(ownerless=False), "ssh-sessions")
     assert off.unknown == "owner=none"

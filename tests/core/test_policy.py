@@ -6,9 +6,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ssh_session_gc.core.evidence import evidence
-from ssh_session_gc.core.model import Action, Reason, Session, SessionState
+from ssh_session_gc.core.model import Action, Reason, Session, SessionState, Verdict
 from ssh_session_gc.core.owners import OwnerPod, Owners, Span
-from ssh_session_gc.core.policy import Policy, Verdict, judge, session_state, survey
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import judge
+from ssh_session_gc.core.survey import session_state, survey
 from tests.core.strategies import instants, known_owners, policies, sessions
 
 T = 1_800_000_000.0
@@ -64,7 +66,11 @@ def test_nobody_is_ownerless_while_an_owner_that_could_have_created_it_may_be_al
     # Whatever else happened: one that began in time, and of which nobody knows that it ended.
     began = s.created + policy.clock_tolerance - before
     creator = owner(
-        s.stamp_uid or "pod-x", created=began, running=None if starting else began, cut_off=cut_off, leaving=cut_off
+        s.stamp_uid or "pod-x",
+        created=began,
+        running=None if starting else began,
+        unreachable=cut_off,
+        terminating=cut_off,
     )
     alive = owners.saw(creator, s.created + 1000)
     assert judge(s, alive, policy, s.created + 1e6).reason is not Reason.OWNERLESS
@@ -96,7 +102,7 @@ def test_ownerless_waits_for_the_grace_after_the_last_moment_an_owner_was_seen(
     ends = [
         o.finished or 0.0
         for o in owners.owners
-        if o.born <= s.created + policy.clock_tolerance and s.stamp_uid in ("", o.pod_uid)
+        if o.earliest_start <= s.created + policy.clock_tolerance and s.stamp_uid in ("", o.pod_uid)
     ]
     assert verdict.due is not None
     assert verdict.due >= max([s.created, *ends]) + policy.owner_grace

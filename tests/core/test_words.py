@@ -9,7 +9,8 @@ from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.explain import explain
 from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.owners import Gap, OwnerPod, Owners, Span
-from ssh_session_gc.core.policy import Policy, judge
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import judge
 
 T = 1_795_402_800.0  # 2026-11-23T03:00:00Z
 POLICY = Policy()
@@ -32,7 +33,7 @@ def known(*pods: OwnerPod, at: float = T - 500) -> Owners:
 
 
 ALIVE = known(pod(running=T - 590))
-ENDED = known(pod(terminated=Span(T - 590, T + 30, "exit 137, Error"), leaving=True))
+ENDED = known(pod(terminated=Span(T - 590, T + 30, "exit 137, Error"), terminating=True))
 
 
 def words(it: Session, owners: Owners, now: float, policy: Policy = POLICY) -> str:
@@ -94,16 +95,16 @@ THIS = "this session is from 03:00:00Z"
 @pytest.mark.parametrize(
     ("owners", "stamp", "said"),
     [
-        (known(pod(running=T - 590, cut_off=True)), "",
+        (known(pod(running=T - 590, unreachable=True)), "",
          "container containerssh of ssh-a may own it: its node does not report, and it may be running"),
         (known(pod()), "", "container containerssh of ssh-a is starting and may own it"),
         (NOBODY, "", f"no owner since 03:00:00Z: no owner is running, {THIS}"),
         (known(at=T + 20), "", f"no owner at least since 03:00:20Z: no owner is running, {THIS}"),
         (ENDED, "", "no owner since 03:00:30Z: container containerssh of ssh-a ended at 03:00:30Z (exit 137, Error), "
          f"{THIS}"),
-        (known(pod(terminated=Span(T - 590, T + 30), leaving=True)), "",
+        (known(pod(terminated=Span(T - 590, T + 30), terminating=True)), "",
          f"no owner since 03:00:30Z: container containerssh of ssh-a ended at 03:00:30Z, {THIS}"),
-        (msgspec.structs.replace(ENDED, gap=Gap(T + 1, T + 40)), "",
+        (msgspec.structs.replace(ENDED, last_gap=Gap(T + 1, T + 40)), "",
          "no owner at least since 03:00:40Z: container containerssh of ssh-a ended at 03:00:30Z (exit 137, Error), "
          f"{THIS}"),
         # It is waited for, and has not restarted before it has.
@@ -119,7 +120,7 @@ THIS = "this session is from 03:00:00Z"
          f"no owner since 03:00:30Z: container containerssh of ssh-a ended at 03:00:30Z (exit 137, Error), {THIS}"),
         # Those that live are too young; who has ended is not one of them.
         (known(pod("b", created=T + 55, running=T + 60), pod(created=T + 45, running=T + 50),
-               pod("c", created=T + 35, terminated=Span(T + 36, T + 37), leaving=True), at=T + 61), "",
+               pod("c", created=T + 35, terminated=Span(T + 36, T + 37), terminating=True), at=T + 61), "",
          f"no owner at least since 03:01:01Z: the oldest owner, ssh-a, is from 03:00:50Z, {THIS}"),
         (ALIVE, "z", f"no owner since 03:00:00Z: its creator, Pod ssh-z, is gone, {THIS}"),
         # Its maker's end is in no status any more.
@@ -193,11 +194,12 @@ def test_of_the_start_timeout() -> None:
     [
         (ALIVE, "", True, "was running when it was created, since 02:50:10Z, and still is"),
         (known(pod()), "", True, "may have started before its status says so"),
-        (known(pod(running=T - 590, cut_off=True)), "", True, "its node does not report; it may still be running"),
+        (known(pod(running=T - 590, unreachable=True)), "", True,
+         "its node does not report; it may still be running"),
         (ENDED, "", True, "was running when it was created, but ended at 03:00:30Z"),
-        (known(pod(terminated=Span(T - 590, T - 2), leaving=True)), "", True,
+        (known(pod(terminated=Span(T - 590, T - 2), terminating=True)), "", True,
          "was running when it was created, but ended at 02:59:58Z"),
-        (known(pod(terminated=Span(T - 590, T - 3), leaving=True)), "", False,
+        (known(pod(terminated=Span(T - 590, T - 3), terminating=True)), "", False,
          "had ended 3s before the session was created"),
         (known(pod(created=T + 1, running=T + 2), at=T + 9), "", True,
          "was running when it was created, since 03:00:02Z, and still is"),

@@ -468,7 +468,7 @@ async def test_owners_by_selector(tmp_path: Path) -> None:
         s.world.deploy()
         await advance(5)
         await s.open("alice")
-        assert s.gc.daemon.view.owners.unknown == ""
+        assert s.gc.daemon.view.owners.unknown is None
         s.world.crash()
         await advance(70)
         await s.collected(alice="Ownerless")

@@ -8,7 +8,8 @@ import pytest
 
 from ssh_session_gc.core import model
 from ssh_session_gc.core.model import Action, Reason
-from ssh_session_gc.core.owners import OwnerPod, Owners, Span, ownership
+from ssh_session_gc.core.owners import OwnerPod, Owners, Span
+from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.kube.client import ApiError, connect, loader
@@ -162,7 +163,7 @@ async def test_an_owner_that_comes_and_goes_while_the_watch_is_silent(tmp_path: 
 
 def test_an_owner_that_was_over_before_it_reported_counts_until_then() -> None:
     starting = OwnerPod("a", "a", 100.0, "containerssh")
-    over = OwnerPod("a", "a", 100.0, "containerssh", over=True)
+    over = OwnerPod("a", "a", 100.0, "containerssh", final=True)
     known = Owners().listed([starting], 110.0).saw(over, 200.0)
     session = model.Session("s", "s", "1", created=150.0, phase="Running")
     assert ownership(session, known, 2.0).since == 200.0
@@ -257,14 +258,14 @@ async def test_an_owner_pod_that_cannot_be_read_makes_nobody_ownerless(tmp_path:
 
         spoil(7)
         await advance(20)
-        assert "an owner Pod cannot be read" in s.gc.daemon.view.owners.unknown
+        assert "an owner Pod cannot be read" in (s.gc.daemon.view.owners.unknown or "")
         s.world.crash(replicas[1])
         await advance(100)
         assert s.gc.collected() == {}
         spoil("Running")
         await advance(100)
         # And it is over as soon as it can be read again.
-        assert s.gc.daemon.view.owners.unknown == ""
+        assert s.gc.daemon.view.owners.unknown is None
 
 
 async def test_an_owner_pod_that_cannot_be_read_afresh(tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ async def test_a_gap_of_the_watch_is_remembered(tmp_path: Path) -> None:
         s.world.faults.lift(fault)
         await advance(40)
         await eventually(lambda: s.gc.verdict("alice").ownership)
-        gap = s.gc.daemon.view.owner_pods.known.gap
+        gap = s.gc.daemon.view.owner_pods.known.last_gap
         assert gap is not None
         assert gap.end - gap.start > 60
         owned = s.gc.verdict("alice").ownership

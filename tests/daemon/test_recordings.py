@@ -115,7 +115,7 @@ async def test_deployment_deleted(stamped: bool, tmp_path: Path) -> None:
         await until(replay, gc, "03:11:45")
         assert gc.logged("owner_not_found")
         # Its Pods are still found, by the selector that it had, and one of them drains.
-        assert gc.daemon.view.owners.unknown == ""
+        assert gc.daemon.view.owners.unknown is None
         assert gc.verdict("alice").reason is Reason.OVER_AGE
         # What comes back under the same name owns nothing older.
         await until(replay, gc, "03:11:58")

@@ -18,7 +18,9 @@ from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.explain import explain
 from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, TTL
 from ssh_session_gc.core.owners import Owners
-from ssh_session_gc.core.policy import Policy, judge, session_state, survey
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import judge
+from ssh_session_gc.core.survey import session_state, survey
 from ssh_session_gc.core.times import format_instant
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import ApiError, Unreachable, connect, loader

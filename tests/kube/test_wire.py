@@ -176,7 +176,7 @@ def conditions(ready: str, containers_ready: str, reason: str = "") -> list[dict
     ],
 )
 def test_a_node_that_does_not_report(told: dict[str, Any], cut_off: bool) -> None:
-    assert owner(["containerssh"], **told).cut_off is cut_off
+    assert owner(["containerssh"], **told).unreachable is cut_off
 
 
 def test_the_selector_of_a_workload() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ssh_session_gc.core.model import Action, Reason, Session
-from ssh_session_gc.core.policy import Verdict
+from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.kube import resources

@@ -83,7 +83,7 @@ def test_an_owner_is_the_whole_of_what_its_pod_says() -> None:
     told = owner_of(RUNNING)
     assert (told.name, told.uid, told.created, told.container) == ("containerssh-abcde", "u", AT, "shell")
     assert (told.running, told.terminated, told.last, told.first) == (AT + 9, None, None, True)
-    assert (told.over, told.leaving, told.cut_off, told.ahead) == (False, False, False, 0.0)
+    assert (told.final, told.terminating, told.unreachable, told.clock_ahead) == (False, False, False, 0.0)
 
 
 def test_an_owner_that_was_restarted() -> None:
@@ -98,9 +98,9 @@ def test_an_owner_that_was_restarted() -> None:
 def test_an_owner_that_ended() -> None:
     ended = {"terminated": {"exitCode": 137, "reason": "E" * 100, "finishedAt": None}}
     told = owner_of(ended, phase="Failed", metadata={"deletionTimestamp": "2026-11-23T03:01:00Z"})
-    assert (told.running, told.over, told.leaving) == (None, True, True)
+    assert (told.running, told.final, told.terminating) == (None, True, True)
     assert told.terminated == Span(None, None, "exit 137, " + "E" * 31 + "…")
-    assert owner_of(ENDED, phase="Succeeded").over
+    assert owner_of(ENDED, phase="Succeeded").final
 
 
 def test_without_a_container_the_owner_has_its_usual_name() -> None:
@@ -116,8 +116,8 @@ def test_without_a_container_the_owner_has_its_usual_name() -> None:
     ],
 )
 def test_what_does_not_show_that_a_node_is_cut_off(told: list[dict[str, str]]) -> None:
-    assert not owner(["containerssh"], conditions=told).cut_off
-    assert owner(["containerssh"], conditions=told, phase="Unknown").cut_off
+    assert not owner(["containerssh"], conditions=told).unreachable
+    assert owner(["containerssh"], conditions=told, phase="Unknown").unreachable
 
 
 def written_at(*seconds: str) -> dict[str, Any]:
@@ -163,7 +163,7 @@ UNDATED = {"type": "ContainersReady", "status": "True"}
 )  # fmt: skip
 def test_by_how_much_a_clock_is_ahead(written: dict[str, Any], told: dict[str, Any], ahead: float) -> None:
     pod = decoded(metadata=written, status=told)
-    assert facts.owner_pod(pod, "shell").ahead == ahead
+    assert facts.owner_pod(pod, "shell").clock_ahead == ahead
 
 
 def test_a_session_s_start_is_no_earlier_than_its_pod() -> None:

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from ssh_session_gc.core.model import OwnerState, Session
-from ssh_session_gc.core.owners import Owners, ownership
+from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.daemon.fresh import find_selector, list_owner_pods, look_up, read_owners
 from ssh_session_gc.kube.client import Api, ApiError, connect, loader
 from ssh_session_gc.kube.wire import Malformed
@@ -25,7 +26,7 @@ OWNERS = "containerssh"
 SETTINGS = Settings()
 BY_LABEL = Settings(owner=None, owner_selector="app=containerssh")
 
-KNOWN = Owners(began=1.0)
+KNOWN = Owners(watched_since=1.0)
 
 
 @dataclass
@@ -99,10 +100,10 @@ async def test_it_reads_the_workload_and_its_pods_and_no_more(tmp_path: Path) ->
         fresh = await read_owners(c.api, SETTINGS, KNOWN, "app=unheard-of", [c.session(age=60)], news)
         assert alive(fresh) == {c.uid}
         # Whoever came and went since the watch last said anything is in no list.
-        assert fresh.gap is not None
-        assert fresh.gap.start == news
-        assert fresh.gap.end == pytest.approx(c.api.now(), abs=2)
-        assert fresh.began == KNOWN.began
+        assert fresh.last_gap is not None
+        assert fresh.last_gap.start == news
+        assert fresh.last_gap.end == pytest.approx(c.api.now(), abs=2)
+        assert fresh.watched_since == KNOWN.watched_since
         assert c.asked() == [("get", "deployments"), ("list", "pods")]
         for verb, resource in (("get", "deployments"), ("list", "pods")):
             labels = {"verb": verb, "resource": resource, "code": "200"}
@@ -257,7 +258,7 @@ async def test_where_somebody_unseen_may_own_it_whoever_runs_the_owner_container
         stranger = c.stranger("sidecar", container)
         # Older than what anybody has seen: it cannot be placed.
         session = c.session(age=1000)
-        known = msgspec.structs.replace(await c.known(), began=c.api.now())
+        known = msgspec.structs.replace(await c.known(), watched_since=c.api.now())
         found = await look_up(c.api, Settings(owner_container=wanted), known, [session])
         assert (stranger["metadata"]["uid"] in alive(found)) is counts
         if counts:

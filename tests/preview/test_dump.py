@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ssh_session_gc.core.model import Action, Reason
+from ssh_session_gc.core.model import Action, Reason, Verdict
 from ssh_session_gc.core.plan import Plan, make
-from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.preview import dump
 from ssh_session_gc.preview.snapshot import CannotRead
 from ssh_session_gc.sandbox import Replay
@@ -185,6 +184,7 @@ def test_a_creator_that_the_selector_does_not_match_is_found() -> None:
 )
 def test_without_owners_nobody_is_ownerless(data: bytes, settings: dict[str, Any], unknown: str) -> None:
     plan = planned(data, **settings)
+    assert plan.unknown is not None
     assert unknown in plan.unknown
     assert {row.verdict.reason for row in plan.rows} == {Reason.OVER_AGE}
 

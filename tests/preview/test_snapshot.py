@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from ssh_session_gc.core.model import Action, Reason
+from ssh_session_gc.core.model import Action, Reason, Verdict
 from ssh_session_gc.core.plan import Plan, Snapshot, make
-from ssh_session_gc.core.policy import Verdict
 from ssh_session_gc.kube.client import Api, connect, loader
 from ssh_session_gc.kube.reflector import PAGE
 from ssh_session_gc.preview.snapshot import CannotRead, find_one, read
@@ -144,6 +143,7 @@ async def test_without_permission_to_see_owners_nobody_is_ownerless(
         world.open("alice")
         await advance(2)
         made = await plan(world, tmp_path)
+        assert made.unknown is not None
         assert unknown in made.unknown
         assert [row.verdict.reason for row in made.rows] == [Reason.OVER_AGE]
 
@@ -163,6 +163,7 @@ async def test_without_an_owner_workload(tmp_path: Path) -> None:
         made = await plan(world, tmp_path, owner=OwnerRef("daemonset", "containerssh", "nope"))
         assert made.unknown == "daemonset containerssh/nope was not found (--owner)"
         made = await plan(world, tmp_path, owner=None, owner_selector="app=nope")
+        assert made.unknown is not None
         assert made.unknown.startswith("no Pod in namespace containerssh matches app=nope (--owner-selector")
 
 

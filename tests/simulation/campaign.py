@@ -18,9 +18,9 @@ import structlog
 from structlog.typing import EventDict
 
 from ssh_session_gc.core.election import holder
-from ssh_session_gc.core.model import Reason, Session
+from ssh_session_gc.core.model import Reason, Session, Verdict
 from ssh_session_gc.core.owners import REMEMBERED
-from ssh_session_gc.core.policy import Policy, Verdict
+from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.deletion import Result
 from ssh_session_gc.kube.client import connect, loader

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from ssh_session_gc.core import owners, policy
+from ssh_session_gc.core import owners, ownership
 from ssh_session_gc.core.election import may_take
-from ssh_session_gc.core.model import Owner, OwnerState, Session
-from ssh_session_gc.core.owners import OwnerPod, Owners, Ownership
+from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Session
+from ssh_session_gc.core.owners import OwnerPod, Owners
+from ssh_session_gc.core.rules import judge
 from ssh_session_gc.daemon import collector, election, fresh, view
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.deletion import Deleter
@@ -92,9 +93,9 @@ def looked_up_once_for_all() -> None:
 def _ended(state: OwnerState) -> None:
     follow = owners.incarnations
 
-    def ended(pod: OwnerPod, before: tuple[Owner, ...], at: float) -> tuple[Owner, ...]:
+    def ended(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> tuple[Incarnation, ...]:
         return tuple(
-            msgspec.structs.replace(o, state=OwnerState.ENDED, finished=o.born) if o.state is state else o
+            msgspec.structs.replace(o, state=OwnerState.ENDED, finished=o.earliest_start) if o.state is state else o
             for o in follow(pod, before, at)
         )
 
@@ -117,7 +118,7 @@ def leaving_is_ended() -> None:
 
     def leaving(pod: Pod, wanted: str) -> OwnerPod:
         told = read(pod, wanted)
-        return msgspec.structs.replace(told, over=True) if told.leaving else told
+        return msgspec.structs.replace(told, final=True) if told.terminating else told
 
     replace(facts, "owner_pod", leaving)
 
@@ -130,13 +131,13 @@ def sidecar_is_owner() -> None:
 
 def no_clock_tolerance() -> None:
     """A node's clock is taken for the API server's."""
-    told = owners.ownership
+    told = ownership.ownership
 
     def exact(session: Session, known: Owners, _: float) -> Ownership:
         return told(session, known, 0.0)
 
-    replace(owners, "ownership", exact)
-    replace(policy, "ownership", exact)
+    replace(ownership, "ownership", exact)
+    replace(judge, "ownership", exact)
 
 
 def no_gap() -> None:
@@ -144,7 +145,7 @@ def no_gap() -> None:
     follow = Owners.listed
 
     def listed(self: Owners, pods: Any, at: float, since: float | None = None) -> Owners:
-        return msgspec.structs.replace(follow(self, pods, at, since), gap=None)
+        return msgspec.structs.replace(follow(self, pods, at, since), last_gap=None)
 
     replace(Owners, "listed", listed)
 

@@ -1,7 +1,7 @@
 """The values that the core speaks of: sessions, owners and what may be said of them.
 
 Knows what each fact means and where Kubernetes states it. Does not know how facts are read off the wire
-(``kube.facts``), how owners follow from what a Pod says (``owners``) or what follows from all of it (``policy``).
+(``kube.pods``), how owners follow from what a Pod says (``owners``) or what follows from all of it (``rules``).
 
 msgspec structs rather than dataclasses: frozen, a tenth of the cost to build, and outside the garbage
 collector's rounds, which counts with a hundred thousand sessions.
@@ -60,14 +60,14 @@ class OwnerState(StrEnum):
     """Its node is cut off. The container may well be running, so it counts as alive."""
 
 
-class Owner(msgspec.Struct, frozen=True, gc=False):
+class Incarnation(msgspec.Struct, frozen=True, gc=False):
     """One incarnation of the ContainerSSH container: (Pod uid, container, started … finished)."""
 
     pod: str
     pod_uid: str
     container: str
     state: OwnerState
-    born: float
+    earliest_start: float
     """The earliest moment at which it can have created a session: its start, or the earliest start possible."""
     started: float | None = None
     finished: float | None = None
@@ -77,12 +77,24 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
     first: bool = False
     """Its Pod had no incarnation before: whatever that Pod created while this one lives is its own."""
     confirmed: bool = True
-    """False where nothing but the Pod's disappearance says that it ended (see ``owners.doubts``)."""
+    """False where nothing but the Pod's disappearance says that it ended (see ``ownership.to_look_up``)."""
 
     @property
     def alive(self) -> bool:
         """Whether its container may be running."""
         return self.state is not OwnerState.ENDED
+
+
+class Ownership(msgspec.Struct, frozen=True, gc=False):
+    """Who owns a session: ``owner`` is alive and could have created it, or it is the last that could have.
+
+    ``since`` is when the session lost its last owner; None while it may have one. ``exact`` is False where an
+    owner may have lived that nobody saw, so that "since" is to be read as "at the latest since".
+    """
+
+    owner: Incarnation | None
+    since: float | None
+    exact: bool
 
 
 class Reason(StrEnum):
@@ -103,6 +115,27 @@ class Action(StrEnum):
     """Nothing yet: it is due later."""
     COLLECT = "Collect"
     """Delete it: it is due."""
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What the rules say of one session now.
+
+    ``due`` is the moment at which it turns, or turned, to Collect: None for Keep. ``ownership`` is None where
+    nothing is known of owners, or nobody asked.
+    """
+
+    action: Action
+    reason: Reason | None = None
+    due: float | None = None
+    ownership: Ownership | None = None
+    force: bool = False
+    """Delete with grace 0: its deletion was accepted long ago and nothing came of it."""
+
+    def at(self, now: float) -> "Verdict":
+        """The same verdict at another time: as long as the facts stand, only what is due changes."""
+        if self.due is None:
+            return self
+        return msgspec.structs.replace(self, action=Action.COLLECT if now >= self.due else Action.WAITING)
 
 
 class SessionState(StrEnum):

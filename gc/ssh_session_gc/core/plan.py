@@ -11,9 +11,10 @@ from typing import NamedTuple
 import msgspec
 
 from ssh_session_gc.core.evidence import evidence
-from ssh_session_gc.core.model import Action, Owner, Reason, Session
+from ssh_session_gc.core.model import Action, Incarnation, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
-from ssh_session_gc.core.policy import Policy, Verdict, judge
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import judge
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -39,9 +40,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     now: float
     namespace: str
-    owners: tuple[Owner, ...]
+    owners: tuple[Incarnation, ...]
     """Oldest first."""
-    unknown: str
+    unknown: str | None
     """Why nobody can be Ownerless at present, where that is so."""
     rows: tuple[Row, ...]
     total: int
@@ -82,7 +83,7 @@ def make(snapshot: Snapshot, policy: Policy, namespace: str, wanted: Wanted | No
     return Plan(
         now,
         namespace,
-        tuple(sorted(owners.owners, key=lambda owner: (owner.born, owner.pod))),
+        tuple(sorted(owners.owners, key=lambda owner: (owner.earliest_start, owner.pod))),
         owners.unknown if policy.ownerless else "owner=none",
         _sorted(rows),
         len(snapshot.sessions),

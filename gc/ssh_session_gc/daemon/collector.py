@@ -14,9 +14,10 @@ import msgspec
 import structlog
 
 from ssh_session_gc.core.evidence import evidence
-from ssh_session_gc.core.model import Action, Reason, Session
+from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
-from ssh_session_gc.core.policy import Survey, Verdict, judge, survey
+from ssh_session_gc.core.rules.judge import judge
+from ssh_session_gc.core.survey import Survey, survey
 from ssh_session_gc.core.times import format_instant
 from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
 from ssh_session_gc.daemon.election import Elector

@@ -8,8 +8,7 @@ import asyncio
 import math
 from typing import NamedTuple, cast
 
-from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.policy import Verdict
+from ssh_session_gc.core.model import Session, Verdict
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.kube.client import Api, ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS

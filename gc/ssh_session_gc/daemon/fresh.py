@@ -8,7 +8,8 @@ incarnation that has ended does not come back, and one that starts later cannot 
 from collections.abc import Sequence
 
 from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed, doubts, unplaced
+from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
+from ssh_session_gc.core.ownership import needs_full_list, to_look_up
 from ssh_session_gc.kube import facts
 from ssh_session_gc.kube.client import Api, ApiError
 from ssh_session_gc.kube.reflector import list_all
@@ -61,11 +62,11 @@ async def look_up(api: Api, settings: Settings, known: Owners, sessions: Sequenc
     it in peace, is in no list by the selector, and its sessions are alive.
     """
     tolerance = settings.policy.clock_tolerance
-    wanted = doubts(sessions, known, tolerance)
+    wanted = to_look_up(sessions, known, tolerance)
     for uid, name in wanted.items():
         if name:
             known = await _by_name(api, settings, known, uid, name)
-    if unplaced(sessions, known, tolerance) or not all(wanted.values()):
+    if needs_full_list(sessions, known, tolerance) or not all(wanted.values()):
         now = api.now()
         for pod in await _list(api, settings, ""):
             if pod.metadata.uid in wanted or runs_owner(pod, known, settings):

@@ -59,7 +59,7 @@ class View:
 
     def settle(self) -> None:
         """Puts together what the two streams about owners say."""
-        unknown = self.workload.why_unknown() or self.owner_pods.why_unknown()
+        unknown = self.workload.why_unknown() or self.owner_pods.why_unknown() or None
         owners = msgspec.structs.replace(self.owner_pods.known, unknown=unknown)
         if owners != self.owners:
             self.owners = owners
@@ -320,9 +320,9 @@ class OwnerPods(Feed):
         """Moves what was dated by the API server's clock: since when owners are watched, and when they were not. What
         the Pods themselves say was read by the light of the old time, and is read anew."""
         super().clock_moved(seconds)
-        gap = self.known.gap and Gap(self.known.gap.start + seconds, self.known.gap.end + seconds)
-        began, missed = self.known.began + seconds, self.known.missed + seconds
-        self.known = msgspec.structs.replace(self.known, began=began, gap=gap, missed=missed)
+        gap = self.known.last_gap and Gap(self.known.last_gap.start + seconds, self.known.last_gap.end + seconds)
+        began, missed = self.known.watched_since + seconds, self.known.first_gap + seconds
+        self.known = msgspec.structs.replace(self.known, watched_since=began, last_gap=gap, first_gap=missed)
         self._outdated = True
         self.out_of_date()
 

@@ -117,10 +117,10 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
         terminated=_span(state.terminated),
         last=_span(last.terminated),
         first=found is not None and found.restart_count == 0 and last.terminated is None,
-        over=pod.status.phase in _OVER,
-        leaving=pod.metadata.deletion_timestamp is not None,
-        cut_off=_cut_off(pod),
-        ahead=_clock_ahead(pod),
+        final=pod.status.phase in _OVER,
+        terminating=pod.metadata.deletion_timestamp is not None,
+        unreachable=_cut_off(pod),
+        clock_ahead=_clock_ahead(pod),
     )
 
 

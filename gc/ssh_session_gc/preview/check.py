@@ -191,16 +191,16 @@ def _containers(
         todo = f"its containers are {has}: name ContainerSSH's with --owner-container"
         yield Finding(Mark.BAD, f"Pod {without[0].metadata.name} has no container {read[0].container}", todo)
         return
-    running = sum(pod.running is not None and not pod.over for pod in read)
+    running = sum(pod.running is not None and not pod.final for pod in read)
     containers = ", ".join(sorted({pod.container for pod in read}))
     yield Finding(
         Mark.GOOD, f"{what}: {running} of {counted(len(read), 'Pod')} running ContainerSSH, in container {containers}"
     )
-    if ahead := [pod for pod in read if pod.ahead > settings.policy.clock_tolerance]:
-        by = format_duration(ahead[0].ahead)
+    if ahead := [pod for pod in read if pod.clock_ahead > settings.policy.clock_tolerance]:
+        by = format_duration(ahead[0].clock_ahead)
         todo = "set the node's clock (NTP): until then its sessions and owners are hard to tell apart"
         yield Finding(Mark.BAD, f"the clock of the node of Pod {ahead[0].name} is about {by} ahead", todo)
-    if cut_off := [pod.name for pod in read if pod.cut_off]:
+    if cut_off := [pod.name for pod in read if pod.unreachable]:
         todo = "its sessions are kept while nobody knows; look after the node"
         yield Finding(Mark.BAD, f"the node of Pod {cut_off[0]} does not report", todo)
 

@@ -17,7 +17,8 @@ import yaml
 
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.names import parse_name, parse_uid
-from ssh_session_gc.core.owners import Owners, unplaced
+from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.ownership import needs_full_list
 from ssh_session_gc.core.plan import Snapshot
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration, format_instant
@@ -123,7 +124,7 @@ def _owners(dump: Dump, source: str, settings: Settings, sessions: list[Session]
         # A session's creator may be a Pod that the selector does not match; the daemon looks for it as well.
         stamps = {session.stamp_uid for session in sessions}
         names = {found.name for found in chosen}
-        unseen = unplaced(sessions, known, settings.policy.clock_tolerance)
+        unseen = needs_full_list(sessions, known, settings.policy.clock_tolerance)
         for found in dump.pods:
             if found.namespace != namespace or found.name in names:
                 continue

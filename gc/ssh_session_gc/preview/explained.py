@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from ssh_session_gc.core.explain import Candidate, Explanation, Rule
+from ssh_session_gc.core.explain import Applied, Candidate, Explanation
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.plan import Row
@@ -81,7 +81,7 @@ def _candidates(found: tuple[Candidate, ...], owners: Owners, settings: Settings
         yield f"    {'could have created it' if could else 'could not'}: {why}"
 
 
-def _rule(rule: Rule, now: float) -> str:
+def _rule(rule: Applied, now: float) -> str:
     if rule.due is None:
         when = "never"
     elif rule.due <= now:

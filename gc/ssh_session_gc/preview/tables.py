@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ssh_session_gc.core.model import Action, Owner, Reason
+from ssh_session_gc.core.model import Action, Incarnation, Reason
 from ssh_session_gc.core.plan import Plan, Row
 from ssh_session_gc.core.text import counted
 from ssh_session_gc.core.times import format_age, format_clock
@@ -89,7 +89,7 @@ def summary(plan: Plan) -> list[str]:
     return lines
 
 
-def owner_row(owner: Owner, now: float) -> tuple[str, str, str, str]:
+def owner_row(owner: Incarnation, now: float) -> tuple[str, str, str, str]:
     """State, start and end of an incarnation, and how it ended."""
     started = NONE if owner.started is None else format_clock(owner.started, now)
     finished = NONE if owner.finished is None else format_clock(owner.finished, now)

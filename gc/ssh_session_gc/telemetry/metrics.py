@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from ssh_session_gc import __version__
 from ssh_session_gc.core.model import OwnerState, Reason, SessionState
-from ssh_session_gc.core.policy import Survey
+from ssh_session_gc.core.survey import Survey
 
 PREFIX = "ssh_session_gc"
 

@@ -1,0 +1,88 @@
+"""Who owns a session: which incarnations could have created it, and since when none of them lives.
+
+Knows the rule of start times, the owner stamp, and when only a look at more Pods can tell. Does not know how the
+history of incarnations comes about (``owners``) or what becomes of a session without an owner (``rules.ownerless``).
+
+==========================================  =========================================  ==========================
+the session                                 who could have created it                  nobody of them lives: since
+==========================================  =========================================  ==========================
+has no stamp                                whoever started by its creation, give or   the last of them ended
+                                            take the clock tolerance
+is stamped, and its Pod was seen            those of that Pod; its first one whatever  the last of them ended, or
+                                            its start                                  the next in that Pod started
+is stamped, and its Pod was never seen      nobody whom we know                        the watch began, or its last
+                                                                                       gap ended ("at least since")
+is from before the watch, or from a gap     whoever started by its creation, and       the same
+                                            somebody unseen
+==========================================  =========================================  ==========================
+"""
+
+from collections.abc import Iterable, Mapping
+
+from ssh_session_gc.core.candidates import NOBODY
+from ssh_session_gc.core.model import Ownership, Session
+from ssh_session_gc.core.owners import Owners
+
+
+def ownership(session: Session, known: Owners, tolerance: float) -> Ownership:
+    """Which owner could have created this session, and since when there is none alive.
+
+    ``tolerance`` (seconds) is how far the kubelet's ``startedAt`` may run ahead of the API server's
+    ``creationTimestamp``.
+    """
+    latest, stamp = session.created + tolerance, session.stamp_uid
+    candidates = known.by_pod.get(stamp, NOBODY) if stamp else known.anybody
+    if alive := candidates.alive(latest):
+        return alive
+    last = candidates.last(latest, session.created - tolerance)
+    since = session.created if last is None else max(session.created, last.finished or 0.0)
+    exact = True
+    if stamp in known.by_pod:
+        if last is None:
+            # Its incarnation was overwritten in lastState. It had ended when the next in that Pod started.
+            later = [o.earliest_start for o in known.owners if o.pod_uid == stamp and o.earliest_start > latest]
+            since = max(since, min(later, default=since))
+    else:
+        if known.watched_since > since:
+            since, exact = known.watched_since, False
+        gap = known.last_gap
+        if gap and session.created + tolerance >= gap.start and gap.end > since:
+            since, exact = gap.end, False
+    return Ownership(last, since, exact)
+
+
+def to_look_up(sessions: Iterable[Session], known: Owners, tolerance: float) -> Mapping[str, str]:
+    """Pods (uid → name) to look up by name before these sessions may die as Ownerless.
+
+    Owners whose end nobody saw, only their Pod's absence; and stamped creators that were never seen at all,
+    which may be Pods that the workload's selector does not match. The name is "" where the stamp has none.
+    """
+    uids = {o.pod_uid for o in known.owners}
+    unconfirmed = {o.pod_uid: o for o in known.owners if not o.confirmed}
+    found: dict[str, str] = {}
+    for session in sessions:
+        if session.stamp_uid:
+            if session.stamp_uid not in uids:
+                found[session.stamp_uid] = session.stamp_name
+            elif owner := unconfirmed.get(session.stamp_uid):
+                found[owner.pod_uid] = owner.pod
+        else:
+            found |= {uid: o.pod for uid, o in unconfirmed.items() if o.earliest_start <= session.created + tolerance}
+    return found
+
+
+def needs_full_list(sessions: Iterable[Session], known: Owners, tolerance: float) -> bool:
+    """Whether one of these sessions may be owned by somebody whom nobody has seen yet, so that even Pods that the
+    workload's selector does not match must be looked at before it dies as Ownerless.
+
+    It is from before the first list, or from after a gap. Whoever else could have created it says nothing about that.
+    """
+    return any(
+        not ownership(session, known, tolerance).exact
+        or (not session.stamp_uid and _unwatched(session.created, known, tolerance))
+        for session in sessions
+    )
+
+
+def _unwatched(created: float, known: Owners, tolerance: float) -> bool:
+    return created <= known.watched_since + tolerance or created + tolerance >= known.first_gap

@@ -1,0 +1,46 @@
+"""What to do with a session and when: the one function that judges.
+
+Knows the rules, what exempts from them and which comes first. Does not know where the facts come from, and deletes
+nothing. The daemon, ``plan`` and the tests all judge through ``judge``.
+"""
+
+from ssh_session_gc.core.model import Action, Reason, Session, Verdict
+from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.ownership import ownership
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules import finished, over_age, ownerless, start_timeout
+from ssh_session_gc.core.rules.rule import NEVER, Known, Rule
+
+RULES: tuple[Rule, ...] = (over_age, ownerless, start_timeout, finished)
+"""Of several that are due at the same moment, the first gives the reason."""
+RULE_OF: dict[Reason, Rule] = {rule.REASON: rule for rule in RULES}
+
+
+def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdict:
+    """The verdict on one session at ``now`` (epoch seconds, the API server's clock).
+
+    Of several rules that apply, the one that was due first gives the reason. A session is due *at* its ``due``.
+    """
+    owned = ownership(session, owners, policy.clock_tolerance) if can_tell(owners, policy) else None
+    if session.keep:
+        return Verdict(Action.KEEP, ownership=owned)
+    due, reason = NEVER, None
+    known = Known(owners, owned)
+    for rule in RULES:
+        at = rule.due(session, known, policy)
+        if at < due:
+            due, reason = at, rule.REASON
+    if reason is None:
+        return Verdict(Action.KEEP, ownership=owned)
+    if session.deletion is not None:
+        # Somebody deleted it already. Only where that led to nothing may it be deleted again.
+        if not policy.force_after:
+            return Verdict(Action.KEEP, ownership=owned)
+        due = max(due, session.deletion + policy.force_after)
+    action = Action.COLLECT if now >= due else Action.WAITING
+    return Verdict(action, reason, due, owned, session.deletion is not None)
+
+
+def can_tell(owners: Owners, policy: Policy) -> bool:
+    """Whether the Ownerless rule may speak at all."""
+    return policy.ownerless and owners.unknown is None

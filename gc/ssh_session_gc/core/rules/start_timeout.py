@@ -1,0 +1,41 @@
+"""StartTimeout: the session container has not started in time, so ContainerSSH has given up on it.
+
+Knows when a start is too late. Does not know what a start is (``kube.pods``).
+"""
+
+from ssh_session_gc.core.model import Reason, Session
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.rule import NEVER, Case, Known
+from ssh_session_gc.core.times import format_duration
+
+REASON = Reason.START_TIMEOUT
+NEEDS_FRESH_READ = False
+
+
+def due(session: Session, _: Known, policy: Policy) -> float:
+    """Creation plus ``start_timeout``; NEVER where that is 0 or a container started by then."""
+    deadline = session.created + policy.start_timeout
+    if not policy.start_timeout or (session.started is not None and session.started <= deadline):
+        return NEVER
+    return deadline
+
+
+def evidence(case: Case, *, late: bool) -> str:
+    """How far its container got."""
+    session, limit = case.session, format_duration(case.policy.start_timeout)
+    if session.started is not None:
+        took = format_duration(session.started - session.created)
+        return f"its container started {took} after its creation, later than {limit}: nobody waited for it"
+    waiting = f", {session.waiting}" if session.waiting else ""
+    until = f"within {limit}" if late else "yet"
+    return f"created at {case.at(session.created)} and not started {until}: {session.phase}{waiting}"
+
+
+def why(case: Case, due: float) -> str:
+    """How far its container got, or that it was in time."""
+    if not case.policy.start_timeout:
+        return "off (start-timeout=0)"
+    if due != NEVER:
+        return evidence(case, late=case.now >= due)
+    took = format_duration(max(0.0, (case.session.started or 0.0) - case.session.created))
+    return f"its container started {took} after its creation, within {format_duration(case.policy.start_timeout)}"
