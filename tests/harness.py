@@ -13,7 +13,8 @@ from structlog.typing import EventDict
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Session, Verdict
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.client import Api, connect, loader
+from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import DryRun, Settings
@@ -35,20 +36,20 @@ class Running:
 
     def session(self, user: str) -> Session | None:
         """The session of this user, as the daemon sees it."""
-        return next((s for s in self.daemon.view.sessions.by_uid.values() if s.user == user), None)
+        return next((s for s in self.daemon.cluster.sessions.by_uid.values() if s.user == user), None)
 
     def verdict(self, user: str) -> Verdict:
         """What the daemon says of this user's session now."""
         session = self.session(user)
         assert session is not None, f"the daemon does not know {user}'s session"
-        return self.daemon.collector.verdicts[session.uid].at(self.api.now())
+        return self.daemon.collector.queue.verdicts[session.uid].at(self.api.time.now())
 
     def evidence(self, user: str) -> str:
         """The verdict in words."""
         session = self.session(user)
         assert session is not None
-        view = self.daemon.view
-        return evidence(session, self.verdict(user), view.owners, self.settings.policy, self.api.now())
+        view = self.daemon.cluster
+        return evidence(session, self.verdict(user), view.owners, self.settings.policy, self.api.time.now())
 
     def logged(self, event: str) -> list[EventDict]:
         """The log lines of one kind."""
@@ -67,11 +68,11 @@ class Running:
 
     async def synced(self) -> None:
         """Returns when every stream is in step."""
-        await eventually(lambda: not any(feed.trouble for feed in self.daemon.view.feeds), "in step")
+        await eventually(lambda: not any(source.out_of_sync for source in self.daemon.cluster.sources), "in step")
 
     async def caught_up(self, rv: int) -> None:
         """Returns when the daemon has seen a change of a session Pod at this resourceVersion or a later one."""
-        seen = self.daemon.view.sessions.by_uid
+        seen = self.daemon.cluster.sessions.by_uid
         await eventually(lambda: any(int(s.resource_version) >= rv for s in seen.values()), f"version {rv}")
 
 

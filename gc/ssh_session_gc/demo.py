@@ -20,7 +20,8 @@ from structlog.typing import EventDict
 from ssh_session_gc.core.model import KEEP, TTL, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.client import connect, loader
+from ssh_session_gc.kube.client import connect
+from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import Program, Session, World
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics

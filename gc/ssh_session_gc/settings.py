@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ssh_session_gc.core.names import parse_name
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.kube.resources import DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Kind
+from ssh_session_gc.kube.resources import DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Resource
 
 _KINDS = {"deployment": DEPLOYMENTS, "statefulset": STATEFULSETS, "daemonset": DAEMONSETS}
 
@@ -40,7 +40,7 @@ class OwnerRef:
         return cls(kind, parse_name(namespace), parse_name(name))
 
     @property
-    def resource(self) -> Kind:
+    def resource(self) -> Resource:
         """Where the API has it."""
         return _KINDS[self.kind]
 

@@ -15,17 +15,17 @@ from typing import Any, cast
 import msgspec
 import structlog
 
+from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.core.model import Reason
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
-from ssh_session_gc.daemon.streams import streams
-from ssh_session_gc.daemon.view import View
 from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.client import Api
-from ssh_session_gc.kube.facts import SESSIONS
-from ssh_session_gc.kube.reflector import PAGE, list_all
-from ssh_session_gc.kube.resources import PODS, Kind
+from ssh_session_gc.kube.listing import PAGE, Collection, list_all
+from ssh_session_gc.kube.pods import SESSIONS
+from ssh_session_gc.kube.resources import PODS, Resource
+from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.bench import pods
@@ -48,10 +48,16 @@ class Narrow(msgspec.Struct):
     items: list[wire.Pod]
 
 
+class WallClock(ServerTime):
+    """This machine's time, never sure enough to delete by."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return time.time()
+
+
 class Played:
     """An API server of which the daemon reads, and on which nobody deletes anything."""
-
-    sure_of_time = False
 
     def __init__(self, pages: list[bytes]) -> None:
         created = time.time() - 2 * pods.AGE
@@ -62,13 +68,9 @@ class Played:
         }
         self.news: asyncio.Queue[bytes] = asyncio.Queue()
         """What the watch of the owners' Pods is to tell."""
-        self.clock_changed = None
+        self.time = WallClock()
 
-    def now(self) -> float:
-        """The time."""
-        return time.time()
-
-    async def request(self, verb: str, kind: Kind, namespace: str, *, query: Mapping[str, str]) -> bytes:
+    async def request(self, verb: str, kind: Resource, namespace: str, *, query: Mapping[str, str]) -> bytes:
         """A list, or the next page of it."""
         if namespace == pods.SESSIONS:
             return self._pages[int(query.get("continue", "0"))]
@@ -76,7 +78,7 @@ class Played:
 
     @asynccontextmanager
     async def stream(
-        self, kind: Kind, namespace: str, query: Mapping[str, str], silence: float
+        self, kind: Resource, namespace: str, query: Mapping[str, str], silence: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """A watch."""
         quiet = asyncio.Queue[bytes]()
@@ -106,21 +108,20 @@ def lists(size: int) -> list[bytes]:
 
 
 class Core:
-    """The streams, the view and the collector of a daemon. Use as an async context manager: it has then read it
+    """The cluster and the collector of a daemon. Use as an async context manager: it has then read it
     all."""
 
     def __init__(self, pages: list[bytes]) -> None:
         settings, metrics = Settings(), Metrics(dry_run=False)
         self.api = Played(pages)
         api = cast(Api, self.api)
-        self.view = View(settings, metrics, api.now)
-        recorder, elector = Recorder(api, settings.session_namespace), Elector(api, None, lambda _: None)
-        self.collector = Collector(self.view, api, settings, metrics, recorder, elector)
-        work = [*streams(api, settings, self.view), self.collector.run()]
-        self._tasks = [asyncio.create_task(each) for each in work]
+        self.cluster = Cluster(settings, api, metrics)
+        recorder, elector = Recorder(api, settings.session_namespace), Elector(api, None)
+        self.collector = Collector(self.cluster, api, settings, metrics, recorder, elector)
+        self._tasks = [asyncio.create_task(each) for each in (self.cluster.follow(), self.collector.run())]
 
     async def __aenter__(self) -> "Core":
-        while any(feed.trouble for feed in self.view.feeds):  # noqa: ASYNC110 - nothing takes any time here
+        while any(source.out_of_sync for source in self.cluster.sources):  # noqa: ASYNC110 - nothing takes any time here
             await asyncio.sleep(0)
         await self.turns()
         return self
@@ -137,7 +138,7 @@ class Core:
 
     def ownerless(self) -> float:
         """When the sessions became due as Ownerless, added up: another number after each owner's end."""
-        verdicts = self.collector.verdicts.values()
+        verdicts = self.collector.queue.verdicts.values()
         return sum(verdict.due or 0.0 for verdict in verdicts if verdict.reason is Reason.OWNERLESS)
 
 
@@ -164,9 +165,10 @@ def decoding(size: int, repeats: int) -> dict[str, list[float]]:
 
 async def _indexed(pages: list[bytes]) -> float:
     api = cast(Api, Played(pages))
-    view = View(Settings(), Metrics(dry_run=False), api.now)
+    cluster = Cluster(Settings(), api, Metrics(dry_run=False))
     begun = time.process_time()
-    await list_all(api, PODS, pods.SESSIONS, {}, SESSIONS, view.sessions.listed)
+    listing = await list_all(api, Collection(PODS, pods.SESSIONS, SESSIONS))
+    cluster.sessions.listed(listing.items, listing.broken)
     return time.process_time() - begun
 
 
@@ -174,7 +176,7 @@ async def _judged(pages: list[bytes]) -> float:
     begun = time.process_time()
     async with Core(pages) as core:
         took = time.process_time() - begun
-        assert len(core.collector.verdicts) == len(core.view.sessions.by_uid)
+        assert len(core.collector.queue.verdicts) == len(core.cluster.sessions.by_uid)
     return took
 
 

@@ -14,10 +14,12 @@ import structlog
 
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.client import Api, connect, loader
-from ssh_session_gc.kube.reflector import list_all
+from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.listing import Collection, list_all
 from ssh_session_gc.kube.resources import PODS
-from ssh_session_gc.kube.wire import Decoder, Pod
+from ssh_session_gc.kube.wire import Pod
 from ssh_session_gc.sandbox import store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import LeaseRef, Settings
@@ -136,5 +138,5 @@ async def _poll(api: Api) -> None:
     decoder = Decoder(Pod)
     while True:
         for namespace, selector in ((pods.SESSIONS, pods.SELECTOR), (pods.OWNERS, "app=containerssh")):
-            await list_all(api, PODS, namespace, {"labelSelector": selector}, decoder, lambda *_: None)
+            await list_all(api, Collection(PODS, namespace, decoder, labels=selector))
         await asyncio.sleep(POLL)

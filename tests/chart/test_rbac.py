@@ -235,7 +235,7 @@ async def test_it_is_enough_for_other_workloads(tmp_path: Path, kind: str, resou
         settings = charts.settings(container(documents))
         async with running(made.url, tmp_path, settings, kubeconfig=kubeconfig) as gc:
             await gc.synced()
-            assert [owner.pod for owner in gc.daemon.view.owners.owners] == ["front-0"]
+            assert [owner.pod for owner in gc.daemon.cluster.owners.owners] == ["front-0"]
             selected = {"metadata": {"generateName": "s-", "labels": {"containerssh.io/session": "true"}}}
             made.store.create(PODS, SESSIONS, selected | {"spec": {"containers": [{"name": "c", "image": "x"}]}})
             await advance(5)

@@ -33,8 +33,8 @@ async def collecting(cluster: Cluster, tmp_path: Path, name: str = "gc", **confi
     settings = charts.settings(charts.container(documents(cluster, **config)))
     kubeconfig = cluster.kubeconfig(tmp_path / name, token)
     async with running(cluster.url, tmp_path, settings, kubeconfig=kubeconfig) as gc:
-        await cluster.until(lambda: not any(feed.trouble for feed in gc.daemon.view.feeds), "in step")
-        await cluster.until(lambda: gc.api.sure_of_time, "sure of the time")
+        await cluster.until(lambda: not any(source.out_of_sync for source in gc.daemon.cluster.sources), "in step")
+        await cluster.until(lambda: gc.api.time.sure, "sure of the time")
         yield gc
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ssh_session_gc.core.names import is_name, is_uid, parse_name, parse_uid
-from ssh_session_gc.kube import facts
+from ssh_session_gc.kube import pods
 from ssh_session_gc.kube.wire import Pod
 from ssh_session_gc.settings import OwnerRef
 
@@ -37,7 +37,7 @@ def test_options_stamps_and_pods_agree_on_it(text: str) -> None:
             with pytest.raises(ValueError, match=r"."):
                 OwnerRef.parse(f"deployment/containerssh/{text}")
     notes = {"ssh-session-gc/owner-pod-name": text}
-    assert (facts.session(decoded(notes=notes)).stamp_name == text) is (taken or not text)
+    assert (pods.session_of(decoded(notes=notes)).stamp_name == text) is (taken or not text)
     if taken:
         assert decoded(name=text).metadata.name == text
     else:

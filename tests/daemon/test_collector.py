@@ -14,7 +14,7 @@ import pytest
 
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.daemon.collector import FORBIDDEN_RETRY
+from ssh_session_gc.daemon.holds import FORBIDDEN_RETRY
 from ssh_session_gc.sandbox import Fault, Identity, Rule, Session, World
 from ssh_session_gc.sandbox.store import DAEMONSETS, DEPLOYMENTS, EVENTS, PODS, STATEFULSETS
 from ssh_session_gc.settings import DryRun, OwnerRef
@@ -56,7 +56,7 @@ class Scene:
 
     def under_way(self) -> set[asyncio.Task[None]]:
         """The deletions that wait for their answer."""
-        return self.gc.daemon.collector.deleter.in_flight
+        return self.gc.daemon.collector.workers.deleter.in_flight
 
     def has_deleted(self, many: int) -> bool:
         """Whether so many DELETE requests were answered."""
@@ -145,14 +145,14 @@ async def test_each_deletion_names_the_uid_and_the_version_that_were_judged(tmp_
         [alice] = await s.open("alice")
         session = s.gc.session("alice")
         assert session is not None
-        deleter = s.gc.daemon.collector.deleter
-        send, bodies = deleter._send, list[dict[str, object]]()
+        deleter = s.gc.daemon.collector.workers.deleter
+        send, bodies = deleter.send, list[dict[str, object]]()
 
         async def noted(name: str, body: dict[str, object]) -> None:
             bodies.append(body)
             await send(name, body)
 
-        deleter._send = noted  # type: ignore[method-assign]
+        deleter.send = noted  # type: ignore[method-assign]
         await advance(3600)
         await s.collected(alice="OverAge")
         assert bodies[0]["preconditions"] == {"uid": alice.uid, "resourceVersion": session.resource_version}
@@ -296,7 +296,7 @@ async def test_a_missing_delete_is_said_once_and_tried_slowly(tmp_path: Path) ->
 @pytest.mark.parametrize("resource", ["pods", "deployments"])
 async def test_without_permission_to_see_owners_nobody_is_ownerless(tmp_path: Path, verb: str, resource: str) -> None:
     async with restricted_scene(tmp_path, f"{verb} {resource} {OWNERS}") as s:
-        await eventually(lambda: not s.gc.daemon.view.sessions.trouble)
+        await eventually(lambda: not s.gc.daemon.cluster.sessions.out_of_sync)
         await s.open("alice")
         s.world.crash()
         await advance(600)
@@ -417,7 +417,7 @@ async def test_a_selector_that_changes_is_followed(tmp_path: Path) -> None:
         spec = {"replicas": 1, "selector": {"matchLabels": {"name": "containerssh"}}, "template": template}
         s.world.store.create(DEPLOYMENTS, OWNERS, {"metadata": {"name": "containerssh"}, "spec": spec})
         await advance(10)
-        assert s.gc.daemon.view.workload.selector == "name=containerssh"
+        assert s.gc.daemon.cluster.workload.selector == "name=containerssh"
         await s.open("bob")
         # The old Pod does not match any more, but it is there, and alice is in it.
         await advance(300)
@@ -437,7 +437,7 @@ async def test_a_sidecar_is_no_owner(tmp_path: Path) -> None:
             await advance(0.2)
         async with running(world.url, tmp_path) as gc:
             await gc.synced()
-            assert {o.container for o in gc.daemon.view.owners.owners} == {"containerssh"}
+            assert {o.container for o in gc.daemon.cluster.owners.owners} == {"containerssh"}
 
 
 @pytest.mark.parametrize(("kind", "resource"), [("statefulset", STATEFULSETS), ("daemonset", DAEMONSETS)])
@@ -452,7 +452,7 @@ async def test_other_kinds_of_workload(tmp_path: Path, kind: str, resource: Any)
         await advance(5)
         async with running(world.url, tmp_path, owner=OwnerRef(kind, OWNERS, "ssh"), owner_namespace=OWNERS) as gc:
             await gc.synced()
-            assert [(o.pod, o.container, o.state) for o in gc.daemon.view.owners.owners] == [
+            assert [(o.pod, o.container, o.state) for o in gc.daemon.cluster.owners.owners] == [
                 ("ssh-0", "ssh", "Running")
             ]
 
@@ -464,11 +464,11 @@ def template_spec(template: dict[str, Any]) -> dict[str, Any]:
 async def test_owners_by_selector(tmp_path: Path) -> None:
     async with scene(tmp_path, replicas=0, owner=None, owner_selector="app=containerssh") as s:
         # Nothing that it matches was ever seen: nobody can tell.
-        assert s.gc.daemon.view.owners.unknown
+        assert s.gc.daemon.cluster.owners.unknown
         s.world.deploy()
         await advance(5)
         await s.open("alice")
-        assert s.gc.daemon.view.owners.unknown is None
+        assert s.gc.daemon.cluster.owners.unknown is None
         s.world.crash()
         await advance(70)
         await s.collected(alice="Ownerless")
@@ -576,7 +576,7 @@ async def test_a_stuck_deletion_is_shown_and_forced_only_where_asked(tmp_path: P
 async def test_ages_are_the_api_server_s_whatever_our_clock_says(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         [alice] = await s.open("alice")
-        age = s.gc.api.now() - alice.created
+        age = s.gc.api.time.now() - alice.created
         assert 3 < age < 8
         # Somebody sets the cluster's clock an hour ahead: the next answers tell.
         s.world.clock_offset = 3600.0

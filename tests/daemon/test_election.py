@@ -217,7 +217,7 @@ async def test_a_deletion_does_not_outlive_its_leader(tmp_path: Path) -> None:
         world.crash()
         world.faults.add(Fault("stall", verb="delete"))
         await advance(62)
-        deleter = found[0].daemon.collector.deleter
+        deleter = found[0].daemon.collector.workers.deleter
         await eventually(lambda: deleter.in_flight)
         await kill(found[1])
         world.faults.add(Fault("stall", resource="leases"))

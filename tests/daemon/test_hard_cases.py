@@ -12,7 +12,9 @@ from ssh_session_gc.core.owners import OwnerPod, Owners, Span
 from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.client import ApiError, connect, loader
+from ssh_session_gc.kube.client import connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.errors import ApiError
 from ssh_session_gc.sandbox import Fault, Session, World
 from ssh_session_gc.sandbox.programs import Program
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
@@ -94,7 +96,7 @@ async def test_one_wrong_date_ages_nobody(tmp_path: Path, code: int) -> None:
         s.world.faults.clock_offset = 0.0
         await advance(30)
         assert s.gc.collected() == {}
-        assert s.gc.api.now() <= s.world.store.now()
+        assert s.gc.api.time.now() <= s.world.store.now()
 
 
 async def test_a_quarantined_owner_and_a_collector_that_starts_later(tmp_path: Path) -> None:
@@ -258,14 +260,14 @@ async def test_an_owner_pod_that_cannot_be_read_makes_nobody_ownerless(tmp_path:
 
         spoil(7)
         await advance(20)
-        assert "an owner Pod cannot be read" in (s.gc.daemon.view.owners.unknown or "")
+        assert "an owner Pod cannot be read" in (s.gc.daemon.cluster.owners.unknown or "")
         s.world.crash(replicas[1])
         await advance(100)
         assert s.gc.collected() == {}
         spoil("Running")
         await advance(100)
         # And it is over as soon as it can be read again.
-        assert s.gc.daemon.view.owners.unknown is None
+        assert s.gc.daemon.cluster.owners.unknown is None
 
 
 async def test_an_owner_pod_that_cannot_be_read_afresh(tmp_path: Path) -> None:
@@ -300,7 +302,7 @@ async def test_a_gap_of_the_watch_is_remembered(tmp_path: Path) -> None:
         s.world.faults.lift(fault)
         await advance(40)
         await eventually(lambda: s.gc.verdict("alice").ownership)
-        gap = s.gc.daemon.view.owner_pods.known.last_gap
+        gap = s.gc.daemon.cluster.owner_pods.known.last_gap
         assert gap is not None
         assert gap.end - gap.start > 60
         owned = s.gc.verdict("alice").ownership
@@ -317,7 +319,7 @@ async def test_nobody_dies_as_ownerless_without_a_fresh_read(tmp_path: Path) -> 
         verdict = s.gc.verdict("alice")
         assert (verdict.action, verdict.reason) == (Action.COLLECT, Reason.OWNERLESS)
         # It may have been due for another reason when its turn was asked for.
-        assert await s.gc.daemon.collector._collect(alice.uid, None) == 0.0
+        assert s.gc.daemon.collector.validation.judge_again(alice.uid, None) is None
         assert s.deletions() == 0
 
 
@@ -354,10 +356,10 @@ async def test_a_session_that_leaves_and_comes_back_while_it_waits(tmp_path: Pat
         s.world.crash(first)
         await advance(3)
         s.world.crash(second)
-        collector = s.gc.daemon.collector
-        while alice.uid not in collector._busy:
+        processing = s.gc.daemon.collector.queue.processing
+        while alice.uid not in processing:
             await advance(0.1)
-        assert bob.uid in collector._busy  # his owners are being read, she waits for the next time
+        assert bob.uid in processing  # his owners are being read, she waits for the next time
         label(s, alice, "no")
         while not s.gc.collected():
             await advance(0.1)
@@ -400,15 +402,15 @@ async def test_a_retry_after_of_a_day_is_not_obeyed(tmp_path: Path) -> None:
 async def test_pods_that_a_policy_protects_hold_up_nobody_else(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         protected = {session.name for session in await s.open(*(f"user{n}" for n in range(40)))}
-        deleter = s.gc.daemon.collector.deleter
-        send = deleter._send
+        deleter = s.gc.daemon.collector.workers.deleter
+        send = deleter.send
 
         async def refusing(name: str, body: dict[str, object]) -> None:
             if name in protected:
                 raise ApiError(403, "Forbidden", 'admission webhook "keep" denied the request')
             await send(name, body)
 
-        deleter._send = refusing  # type: ignore[method-assign]
+        deleter.send = refusing  # type: ignore[method-assign]
         await advance(3600)
         assert len(s.gc.logged("deletion_forbidden")) == 40
         s.world.open("orphan")
@@ -430,12 +432,12 @@ async def test_what_was_looked_up_is_not_looked_up_again(tmp_path: Path) -> None
         s.world.compact()
         s.world.faults.lift(fault)
         await advance(40)
-        await eventually(lambda: any(not o.confirmed for o in s.gc.daemon.view.owners.owners))
+        await eventually(lambda: any(not o.confirmed for o in s.gc.daemon.cluster.owners.owners))
         for replica in list(s.world.containerssh.replicas):
             s.world.crash(replica.process)
         await advance(100)
         await s.collected(alice="Ownerless")
-        await eventually(lambda: all(o.confirmed for o in s.gc.daemon.view.owners.owners))
+        await eventually(lambda: all(o.confirmed for o in s.gc.daemon.cluster.owners.owners))
 
 
 async def test_stopping_while_the_server_does_not_answer(tmp_path: Path) -> None:
@@ -530,8 +532,8 @@ async def test_a_wrong_date_from_the_start_deletes_nobody(ahead: float, tmp_path
             await advance(60)
             assert gc.collected() == {}
             assert world.lost_live() == []
-            assert gc.api.sure_of_time
-            assert abs(gc.api.now() - world.store.now()) < 1.1
+            assert gc.api.time.sure
+            assert abs(gc.api.time.now() - world.store.now()) < 1.1
             # And it does its work.
             world.crash()
             await advance(75)

@@ -97,7 +97,7 @@ def put(s: Scene, plain: dict[str, Any], name: str, spoil: Spoil, change: Any = 
 
 def seen(s: Scene) -> set[str]:
     """The Pods that the daemon takes for sessions."""
-    return {session.name for session in s.gc.daemon.view.sessions.by_uid.values()}
+    return {session.name for session in s.gc.daemon.cluster.sessions.by_uid.values()}
 
 
 def there(s: Scene) -> set[str]:
@@ -125,7 +125,7 @@ async def test_normal_sessions_among_hostile_ones(tmp_path: Path) -> None:
         async with running(s.world.url, tmp_path / "2") as s.gc:
             await s.gc.synced()
             assert seen(s) >= READABLE.keys()
-            for session in s.gc.daemon.view.sessions.by_uid.values():
+            for session in s.gc.daemon.cluster.sessions.by_uid.values():
                 assert len(msgspec.json.encode(session)) < 2000
             s.world.crash()
             await advance(10)

@@ -115,7 +115,7 @@ async def test_deployment_deleted(stamped: bool, tmp_path: Path) -> None:
         await until(replay, gc, "03:11:45")
         assert gc.logged("owner_not_found")
         # Its Pods are still found, by the selector that it had, and one of them drains.
-        assert gc.daemon.view.owners.unknown is None
+        assert gc.daemon.cluster.owners.unknown is None
         assert gc.verdict("alice").reason is Reason.OVER_AGE
         # What comes back under the same name owns nothing older.
         await until(replay, gc, "03:11:58")
@@ -130,7 +130,7 @@ async def test_node_lost(stamped: bool, tmp_path: Path) -> None:
     async with load("node-lost", stamped) as replay, running(replay.server.url, tmp_path) as gc:
         await gc.synced()
         await until(replay, gc, "03:13:43")
-        assert {o.state for o in gc.daemon.view.owners.owners} == {OwnerState.UNREACHABLE, OwnerState.STARTING}
+        assert {o.state for o in gc.daemon.cluster.owners.owners} == {OwnerState.UNREACHABLE, OwnerState.STARTING}
         assert gc.verdict("alice").reason is Reason.OVER_AGE
         assert "its node does not report" in gc.evidence("alice")
         assert gc.value("owners", state="Unreachable") == 1

@@ -12,8 +12,11 @@ import trustme
 from aiohttp import web
 from kubernetes_asyncio.config import incluster_config
 
-from ssh_session_gc.kube import client
-from ssh_session_gc.kube.client import Api, ApiError, ConfigError, Unreachable, connect, loader
+from ssh_session_gc.kube import client, config
+from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.errors import ApiError, ConfigError, Unreachable
+from ssh_session_gc.kube.lines import lines as cut
 from ssh_session_gc.kube.resources import DEPLOYMENTS, NAMESPACES, PODS
 from ssh_session_gc.sandbox import Fault, Identity, World
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
@@ -92,7 +95,7 @@ async def test_the_token_in_a_pod_is_read_again_when_it_is_rotated(
     token.write_text("first")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.setattr(client, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.setattr(config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
     async with World(tls=server_tls(ca), tokens={"first": Identity("gc")}) as world:
@@ -163,16 +166,16 @@ async def test_half_an_answer_is_none(tmp_path: Path, fault: Fault) -> None:
 async def test_the_time_is_the_servers(tmp_path: Path) -> None:
     async with World() as world, api(world, tmp_path) as (made, _):
         with pytest.raises(ValueError, match="no answer"):
-            made.now()
+            made.time.now()
         set_to: list[float] = []
-        made.clock_changed = lambda moved: set_to.append(moved)
+        made.time.subscribe(set_to.append)
         await made.version()
-        assert world.store.now() - 1.1 < made.now() <= world.store.now()
+        assert world.store.now() - 1.1 < made.time.now() <= world.store.now()
         for _ in range(12):
             await advance(0.3)
             await made.version()
         # Many answers tell more than one.
-        assert world.store.now() - 0.35 < made.now() <= world.store.now()
+        assert world.store.now() - 0.35 < made.time.now() <= world.store.now()
         assert [moved for moved in set_to if moved] == []
         world.clock_offset = 86400.0
         await made.version()
@@ -180,7 +183,7 @@ async def test_the_time_is_the_servers(tmp_path: Path) -> None:
         # It asks again by itself, and believes it then.
         await advance(11)
         await eventually(lambda: any(abs(moved) > 1 for moved in set_to))
-        assert world.store.now() - 1.1 < made.now() <= world.store.now()
+        assert world.store.now() - 1.1 < made.time.now() <= world.store.now()
         assert [moved for moved in set_to if abs(moved) > 1] == [pytest.approx(86400.0, abs=1.1)]
 
 
@@ -188,18 +191,18 @@ async def test_servers_that_are_a_little_apart_leave_us_sure_of_the_time(tmp_pat
     async with World() as world, api(world, tmp_path) as (made, _):
         world.faults.clocks = (0.0, -0.1, -0.4)
         became: list[bool] = []
-        made.clock_changed = lambda _: became.append(made.sure_of_time)
+        made.time.subscribe(lambda _: became.append(made.time.sure))
         for _ in range(30):
             await made.version()
             await advance(0.7)
         assert became == [True]
-        assert world.store.now() - 1.1 < made.now() <= world.store.now() - 0.1
+        assert world.store.now() - 1.1 < made.time.now() <= world.store.now() - 0.1
 
 
 async def test_a_refusal_does_not_tell_the_time(tmp_path: Path) -> None:
     async with World() as world, api(world, tmp_path) as (made, _):
         await made.version()
-        before = made.now()
+        before = made.time.now()
         # This may be a proxy's, however long it goes on.
         world.faults.clock_offset = -7200.0
         fault = world.faults.add(Fault("status", code=503))
@@ -207,11 +210,11 @@ async def test_a_refusal_does_not_tell_the_time(tmp_path: Path) -> None:
             with pytest.raises(ApiError):
                 await made.version()
             await advance(5)
-        assert made.now() >= before
+        assert made.time.now() >= before
         world.faults.lift(fault)
         await made.version()
         await advance(11)
-        await eventually(lambda: made.now() < before - 7000)
+        await eventually(lambda: made.time.now() < before - 7000)
 
 
 async def test_the_lines_of_a_stream_however_they_arrive() -> None:
@@ -224,7 +227,7 @@ async def test_the_lines_of_a_stream_however_they_arrive() -> None:
                 yield chunk
 
     async def lines(*chunks: bytes) -> list[bytes]:
-        return [line async for line in client._lines(Chunks(*chunks))]
+        return [line async for line in cut(Chunks(*chunks))]
 
     assert await lines(b"a\nb\n") == [b"a", b"b"]
     assert await lines(b"a", b"b", b"\nc", b"\n") == [b"ab", b"c"]
@@ -266,9 +269,12 @@ async def test_the_environments_proxy(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", "https://api.cluster:6443")
-    async with connect(loader(str(kubeconfig), None), Observed()) as made:
-        assert made._client.rest_client.proxy == proxy
-        assert not made._client.rest_client.pool_manager.trust_env
+    made = await config.authenticated(loader(str(kubeconfig), None))
+    try:
+        assert made.rest_client.proxy == proxy
+        assert not made.rest_client.pool_manager.trust_env
+    finally:
+        await made.close()
 
 
 async def test_an_answer_from_elsewhere_is_no_answer(tmp_path: Path) -> None:

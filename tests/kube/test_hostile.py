@@ -22,11 +22,14 @@ from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge
 from ssh_session_gc.core.survey import session_state, survey
 from ssh_session_gc.core.times import format_instant
-from ssh_session_gc.kube import facts
-from ssh_session_gc.kube.client import ApiError, Unreachable, connect, loader
+from ssh_session_gc.kube import pods, workloads
+from ssh_session_gc.kube.client import connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.decoder import Decoder, status
+from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
 from ssh_session_gc.kube.resources import PODS
-from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload, status
-from ssh_session_gc.preview.explained import lines
+from ssh_session_gc.kube.wire import Pod, Workload
+from ssh_session_gc.preview.text import lines
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
@@ -133,14 +136,14 @@ def judged(session_pod: bytes, *owner_pods: bytes) -> bool:
     """Reads, judges and shows a session as it may come. Whether it could be read."""
     decoder = Decoder(Pod)
     try:
-        session = facts.session(decoder.object(session_pod))
+        session = pods.session_of(decoder.object(session_pod))
     except Malformed as error:
         fit_to_show(str(error))
         return False
     owners = Owners()
     for at, each in enumerate(owner_pods):
         try:
-            owners = owners.saw(facts.owner_pod(decoder.object(each), ""), NOW + at)
+            owners = owners.saw(pods.owner_pod(decoder.object(each), ""), NOW + at)
         except Malformed:
             continue
     policy = Policy(force_after=10.0)
@@ -257,7 +260,7 @@ def test_nothing_is_kept_of_what_is_huge() -> None:
     pod["status"]["containerStatuses"] = [
         {"name": f"c{n}", "restartCount": 0, "state": {"waiting": {"reason": 1000 * "z"}}} for n in range(3000)
     ]
-    session = facts.SESSIONS.object(json.dumps(pod).encode())
+    session = pods.SESSIONS.object(json.dumps(pod).encode())
     assert len(msgspec.json.encode(session)) < 2000
     assert judged(json.dumps(pod).encode())
 
@@ -266,7 +269,7 @@ def test_nothing_is_kept_of_what_is_huge() -> None:
 @given(spoiled(WORKLOADS))
 def test_any_workload(workload: bytes) -> None:
     with suppress(Malformed):
-        assert isinstance(facts.selector(Decoder(Workload).object(workload)), str)
+        assert isinstance(workloads.selector_of(Decoder(Workload).object(workload)), str)
 
 
 @settings(max_examples=300)
@@ -287,7 +290,7 @@ def test_duplicate_keys_and_many_containers(copies: int) -> None:
     pod["spec"]["containers"] = pod["spec"]["containers"] * 3000
     pod["metadata"]["annotations"] = {f"a{n}": "x" * 250 for n in range(1000)}
     doubled = json.dumps(pod)[:-1] + (', "metadata": ' + json.dumps(pod["metadata"])) * (copies - 1) + "}"
-    session = facts.session(Decoder(Pod).object(doubled.encode()))
+    session = pods.session_of(Decoder(Pod).object(doubled.encode()))
     assert session.name == pod["metadata"]["name"]
 
 
@@ -349,13 +352,13 @@ async def test_any_answer_of_whatever_listens_there(answer: bytes, tmp_path: Pat
     async with server, connect(loader(str(kubeconfig), None), Metrics(dry_run=False)) as api:
         try:
             with suppress(Malformed):
-                facts.SESSIONS.page(await api.request("list", PODS, "ssh-sessions"))
+                pods.SESSIONS.page(await api.request("list", PODS, "ssh-sessions"))
         except (ApiError, Unreachable) as error:
             fit_to_show(str(error))
         try:
             async with api.stream(PODS, "ssh-sessions", {}, 30.0) as told:
                 async for line in told:
                     with suppress(Malformed):
-                        facts.SESSIONS.event(line)
+                        pods.SESSIONS.event(line)
         except (ApiError, Unreachable) as error:
             fit_to_show(str(error))

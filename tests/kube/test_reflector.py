@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from ssh_session_gc.kube.client import Api, connect, loader
-from ssh_session_gc.kube.reflector import PAGE, Reflector
+from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.listing import PAGE, Collection
+from ssh_session_gc.kube.reflector import Reflector
 from ssh_session_gc.kube.resources import PODS
-from ssh_session_gc.kube.wire import Decoder, Pod
+from ssh_session_gc.kube.wire import Pod
 from ssh_session_gc.sandbox import Fault, Faults, Identity
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.server import ApiServer
@@ -33,7 +36,8 @@ class Mirror:
         self.pods: dict[str, str] = {}
         """resourceVersion by name."""
         self.lists = self.arrivals = 0
-        self.trouble = "not yet"
+        self.out_of_sync: str | None = "not yet"
+        self.incomplete: str | None = None
         self.broken: list[str] = []
         self.causes: list[str] = []
 
@@ -52,8 +56,8 @@ class Mirror:
     def unreadable(self, why: str) -> None:
         self.broken.append(why)
 
-    def sync(self, trouble: str) -> None:
-        self.trouble = trouble
+    def sync(self, out_of_sync: str | None) -> None:
+        self.out_of_sync = out_of_sync
 
     def arrived(self) -> None:
         self.arrivals += 1
@@ -103,13 +107,15 @@ class Cluster:
         """Returns when the mirror shows the truth and is in step; moves the time on where it waits to try again."""
 
         def done() -> bool:
-            return self.mirror.pods == self.truth() and not self.mirror.trouble
+            return self.mirror.pods == self.truth() and not self.mirror.out_of_sync
 
         for _ in range(60):
             if done():
                 return
             await advance(1)
-        await eventually(done, f"{self.mirror.pods} is {self.truth()}; {self.mirror.causes} {self.mirror.trouble}")
+        await eventually(
+            done, f"{self.mirror.pods} is {self.truth()}; {self.mirror.causes} {self.mirror.out_of_sync}"
+        )
 
     def requests(self, verb: str) -> int:
         return sum(r.verb == verb and r.resource == "pods" for r in self.server.requests)
@@ -142,7 +148,7 @@ async def reflected(
 
 
 def reflector(api: Api, mirror: Mirror, silence: float) -> Reflector[Pod]:
-    return Reflector(api, PODS, NAMESPACE, {"labelSelector": SELECTOR}, Decoder(Pod), mirror, silence=silence)
+    return Reflector(api, Collection(PODS, NAMESPACE, Decoder(Pod), labels=SELECTOR), mirror, silence=silence)
 
 
 @pytest.fixture
@@ -366,7 +372,7 @@ async def test_it_backs_off_while_nothing_helps(cluster: Cluster) -> None:
     # Every half a minute once it has backed off all the way, not hundreds of times.
     streams = [request for request in list(cluster.server.requests)[asked:] if request.resource == "pods"]
     assert 15 <= len(streams) <= 40
-    assert "500" in cluster.mirror.trouble
+    assert "500" in (cluster.mirror.out_of_sync or "")
     cluster.faults.clear()
     everything_changes(cluster)
     await advance(35)
@@ -401,7 +407,7 @@ async def test_a_server_that_is_restarted_elsewhere_in_time(cluster: Cluster) ->
     await cluster.server.stop()
     everything_changes(cluster)
     await advance(120)
-    assert "unreachable" in cluster.mirror.trouble
+    assert "unreachable" in (cluster.mirror.out_of_sync or "")
     port = int(cluster.server.url.rpartition(":")[2])
     await cluster.server.start(port=port)
     await advance(31)

@@ -8,14 +8,18 @@ import pytest
 
 from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, OWNER_POD_UID, TTL
 from ssh_session_gc.core.owners import OwnerPod
-from ssh_session_gc.kube import facts, wire
-from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload
+from ssh_session_gc.kube import decoder
+from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.errors import Malformed
+from ssh_session_gc.kube.pods import owner_pod, session_of
+from ssh_session_gc.kube.wire import Pod, Workload
+from ssh_session_gc.kube.workloads import selector_of
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 CREATED = "2026-11-23T03:00:00Z"
 AT = 1_795_402_800.0
 
-pods, workloads = Decoder(Pod), Decoder(Workload)
+PODS, WORKLOADS = Decoder(Pod), Decoder(Workload)
 
 
 def pod(**fields: Any) -> dict[str, Any]:
@@ -32,7 +36,7 @@ def pod(**fields: Any) -> dict[str, Any]:
 
 
 def decoded(**fields: Any) -> Pod:
-    return pods.object(json.dumps(pod(**fields)).encode())
+    return PODS.object(json.dumps(pod(**fields)).encode())
 
 
 def annotated(**annotations: str) -> Pod:
@@ -43,7 +47,7 @@ def annotated(**annotations: str) -> Pod:
 def test_everything_recorded_can_be_read(recording: Path) -> None:
     for line in recording.read_text().splitlines():
         entry = json.loads(line)
-        decoder: Decoder[Any] = workloads if entry.get("stream") == "deployment" else pods
+        decoder: Decoder[Any] = WORKLOADS if entry.get("stream") == "deployment" else PODS
         if "list" in entry:
             page = decoder.page(json.dumps(entry["list"]).encode())
             assert page.resource_version == entry["list"]["metadata"]["resourceVersion"]
@@ -63,7 +67,7 @@ def test_a_session_is_what_its_pod_says() -> None:
         OWNER_POD_NAME: "containerssh-x",
         TTL: "90m",
     }
-    session = facts.session(decoded(metadata={"labels": labels, "annotations": annotations}))
+    session = session_of(decoded(metadata={"labels": labels, "annotations": annotations}))
     assert (session.uid, session.resource_version, session.created, session.started) == ("u", "7", AT, AT + 1)
     assert (session.user, session.connection_id, session.client_ip) == ("alice", "c0ffee", "10.1.2.3")
     assert (session.stamp_uid, session.stamp_name, session.ttl) == ("1571-ff", "containerssh-x", 5400)
@@ -72,29 +76,29 @@ def test_a_session_is_what_its_pod_says() -> None:
 
 @pytest.mark.parametrize("text", ["1", "t", "true", "True", "TRUE"])
 def test_keep(text: str) -> None:
-    assert facts.session(annotated(**{KEEP: text})).keep
+    assert session_of(annotated(**{KEEP: text})).keep
 
 
 @pytest.mark.parametrize(("text", "invalid"), [("false", ()), ("", ()), ("yes", (KEEP,)), ("truе", (KEEP,))])
 def test_what_does_not_keep(text: str, invalid: tuple[str, ...]) -> None:
-    session = facts.session(annotated(**{KEEP: text}))
+    session = session_of(annotated(**{KEEP: text}))
     assert (session.keep, session.invalid) == (False, invalid)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1h", "1 hour", "1d", "x" * 262_144])
 def test_a_ttl_that_cannot_be_read_is_ignored_and_named(text: str) -> None:
-    session = facts.session(annotated(**{TTL: text}))
+    session = session_of(annotated(**{TTL: text}))
     assert (session.ttl, session.invalid) == (None, (TTL,))
 
 
 @pytest.mark.parametrize("name", ["../../secrets/x", "a/b", "A", "-a", "a" * 254, "a\n", "a?b", "%2e"])
 def test_a_stamp_that_is_no_name_is_ignored(name: str) -> None:
-    session = facts.session(annotated(**{OWNER_POD_NAME: name, OWNER_POD_UID: "uid-1"}))
+    session = session_of(annotated(**{OWNER_POD_NAME: name, OWNER_POD_UID: "uid-1"}))
     assert (session.stamp_name, session.stamp_uid, session.invalid) == ("", "uid-1", (OWNER_POD_NAME,))
 
 
 def test_texts_of_strangers_come_out_short_and_printable() -> None:
-    session = facts.session(annotated(containerssh_ip="\x1b]0;owned\x07\u202e" + "9" * 100_000))
+    session = session_of(annotated(containerssh_ip="\x1b]0;owned\x07\u202e" + "9" * 100_000))
     assert session.client_ip.isprintable()
     assert len(session.client_ip) <= 128
 
@@ -125,21 +129,21 @@ ENDED = {"terminated": {"exitCode": 1, "startedAt": "2026-11-23T03:00:03Z", "fin
     ],
 )
 def test_when_a_session_first_started(told: dict[str, Any], started: float | None) -> None:
-    assert facts.session(decoded(status=told)).started == started
+    assert session_of(decoded(status=told)).started == started
 
 
 def test_when_a_session_finished() -> None:
-    assert facts.session(decoded(status={"phase": "Failed", **status(ENDED)})).finished == AT + 8
+    assert session_of(decoded(status={"phase": "Failed", **status(ENDED)})).finished == AT + 8
     condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-23T03:00:30Z"}
     evicted = {"phase": "Failed", "containerStatuses": None, "conditions": [condition]}
-    assert facts.session(decoded(status=evicted)).finished == AT + 30
-    assert facts.session(decoded(status={"phase": "Failed", "containerStatuses": []})).finished == AT
-    assert facts.session(decoded(status=status(ENDED))).finished is None
+    assert session_of(decoded(status=evicted)).finished == AT + 30
+    assert session_of(decoded(status={"phase": "Failed", "containerStatuses": []})).finished == AT
+    assert session_of(decoded(status=status(ENDED))).finished is None
 
 
 def owner(containers: list[str], wanted: str = "", **told: Any) -> OwnerPod:
     statuses = [{"name": n, "restartCount": 0, "state": RUNNING} for n in sorted(containers)]
-    return facts.owner_pod(
+    return owner_pod(
         decoded(
             spec={"containers": [{"name": n} for n in containers]}, status={"containerStatuses": statuses, **told}
         ),
@@ -187,19 +191,19 @@ def test_the_selector_of_a_workload() -> None:
         {"key": "old", "operator": "DoesNotExist"},
     ]
     spec = {"selector": {"matchLabels": {"b": "2", "a": "1"}, "matchExpressions": expressions}}
-    workload = workloads.object(json.dumps({"metadata": pod()["metadata"], "spec": spec}).encode())
-    assert facts.selector(workload) == "a=1,b=2,tier in (a,b),env notin (dev),ssh,!old"
+    workload = WORKLOADS.object(json.dumps({"metadata": pod()["metadata"], "spec": spec}).encode())
+    assert selector_of(workload) == "a=1,b=2,tier in (a,b),env notin (dev),ssh,!old"
     spec = {"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}
     with pytest.raises(Malformed, match="Near"):
-        facts.selector(workloads.object(json.dumps({"metadata": pod()["metadata"], "spec": spec}).encode()))
+        selector_of(WORKLOADS.object(json.dumps({"metadata": pod()["metadata"], "spec": spec}).encode()))
 
 
 def test_one_unreadable_pod_does_not_hide_the_others() -> None:
     bad = pod(metadata={"creationTimestamp": "yesterday"})
     body = {"metadata": {"resourceVersion": "9"}, "items": [pod(), bad, pod()]}
-    page = pods.page(json.dumps(body).encode())
+    page = PODS.page(json.dumps(body).encode())
     assert (len(page.items), len(page.broken)) == (2, 1)
-    event = pods.event(json.dumps({"type": "MODIFIED", "object": bad}).encode())
+    event = PODS.event(json.dumps({"type": "MODIFIED", "object": bad}).encode())
     assert (event.object, event.resource_version) == (None, "7")
     assert "RFC3339" in event.broken
 
@@ -211,14 +215,14 @@ def test_one_unreadable_pod_does_not_hide_the_others() -> None:
 )  # fmt: skip
 def test_what_is_no_event(line: bytes) -> None:
     with pytest.raises(Malformed):
-        pods.event(line)
+        PODS.event(line)
     with pytest.raises(Malformed):
-        pods.page(line)
+        PODS.page(line)
 
 
 def test_error_events_and_statuses() -> None:
     expired = {"kind": "Status", "metadata": {}, "message": "too old", "reason": "Expired", "code": 410}
-    event = pods.event(json.dumps({"type": "ERROR", "object": expired}).encode())
+    event = PODS.event(json.dumps({"type": "ERROR", "object": expired}).encode())
     assert event.status is not None
     assert (event.status.code, event.status.reason) == (410, "Expired")
-    assert wire.status(b"<html>502 Bad Gateway</html>") is None
+    assert decoder.status(b"<html>502 Bad Gateway</html>") is None

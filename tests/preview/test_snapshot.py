@@ -10,8 +10,9 @@ import pytest
 
 from ssh_session_gc.core.model import Action, Reason, Verdict
 from ssh_session_gc.core.plan import Plan, Snapshot, make
-from ssh_session_gc.kube.client import Api, connect, loader
-from ssh_session_gc.kube.reflector import PAGE
+from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.listing import PAGE
 from ssh_session_gc.preview.snapshot import CannotRead, find_one, read
 from ssh_session_gc.sandbox import Fault, Identity, Rule, World
 from ssh_session_gc.sandbox.store import NAMESPACES, PODS

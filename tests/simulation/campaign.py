@@ -23,7 +23,8 @@ from ssh_session_gc.core.owners import REMEMBERED
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.deletion import Result
-from ssh_session_gc.kube.client import connect, loader
+from ssh_session_gc.kube.client import connect
+from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.objects import ApiError, Change, Object, Resource
 from ssh_session_gc.sandbox.store import LEASES, PODS
@@ -213,7 +214,7 @@ class Campaign:
     # What they do, at the moment at which the API server is asked for it
 
     def _take_down_reasons(self, name: str, daemon: Daemon) -> None:
-        deleter = daemon.collector.deleter
+        deleter = daemon.collector.workers.deleter
         delete = deleter.delete
 
         async def noted(session: Session, verdict: Verdict) -> Result:
@@ -277,7 +278,7 @@ class Campaign:
     def _is_stranger(self, who: str, uid: str) -> bool:
         """Whether this collector cannot have known the session's owner but by name: it came and went while its events
         were still on their way, or lost, or it was in no list any more when the collector came."""
-        views = (each.daemon.view for each in self._replicas if each.name == who)
+        views = (each.daemon.cluster for each in self._replicas if each.name == who)
         known = {owner.pod_uid for view in views for owner in view.owners.owners}
         session = self._world.containerssh.sessions.get(uid)
         if session is None or session.creator.pod_uid in known:
@@ -340,35 +341,36 @@ class Campaign:
 
     def _compare_view(self, replica: Replica) -> None:
         """Whether it sees what is there, and remembers no more than that."""
-        view, collector = replica.daemon.view, replica.daemon.collector
+        cluster, collector = replica.daemon.cluster, replica.daemon.collector
+        queue = collector.queue
         there = {
             pod["metadata"]["uid"]: pod["metadata"]["resourceVersion"]
             for pod in self._world.store.list(PODS, "ssh-sessions")
             if pod["metadata"]["labels"].get("containerssh.io/session") == "true"
         }
-        seen = {uid: session.resource_version for uid, session in view.sessions.by_uid.items()}
+        seen = {uid: session.resource_version for uid, session in cluster.sessions.by_uid.items()}
         if seen != there:
             raise Broken(f"{replica.name} sees {set(seen.items()) ^ set(there.items())} otherwise than it is")
         living = {each.process.pod_uid for each in self._world.containerssh.replicas if each.online}
-        missed = living - {owner.pod_uid for owner in view.owners.owners}
+        missed = living - {owner.pod_uid for owner in cluster.owners.owners}
         listed = {pod["metadata"]["uid"] for pod in self._world.store.list(PODS, "containerssh", OWNERS)}
         if missed & listed:
             raise Broken(f"{replica.name} does not see the owners {missed & listed}")
-        ended = [owner for owner in view.owners.owners if owner.confirmed and not owner.alive]
+        ended = [owner for owner in cluster.owners.owners if owner.confirmed and not owner.alive]
         if len(ended) > REMEMBERED:
             raise Broken(f"{replica.name} remembers {len(ended)} owners that have ended")
         kept: dict[str, Iterable[str]] = {
-            "verdicts": collector.verdicts,
-            "timers": collector._timers._at,
-            "pauses": collector._not_before,
-            "done": collector._done,
-            "failures": collector._failed,
+            "verdicts": queue.verdicts,
+            "timers": queue._timers._at,
+            "backoff": queue.backoff,
+            "settled": queue.settled,
+            "failures": collector.after.reported,
         }
         for what, each in kept.items():
             if not set(each) <= set(there):
                 raise Broken(f"{replica.name} remembers the {what} of sessions that are gone")
-        if collector._busy or collector.deleter.in_flight or replica.daemon._recorder._queue.qsize():
-            raise Broken(f"{replica.name} is still at {collector._busy}")
+        if queue.processing or collector.workers.deleter.in_flight or replica.daemon._recorder._queue.qsize():
+            raise Broken(f"{replica.name} is still at {queue.processing}")
 
     def _left(self) -> Counter[str]:
         """What goes on beyond what did in the beginning."""

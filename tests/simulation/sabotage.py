@@ -11,19 +11,27 @@ from typing import Any
 
 import msgspec
 
+from ssh_session_gc.cluster import owner_pods, reads
+from ssh_session_gc.cluster.owner_pods import OwnerPods
+from ssh_session_gc.cluster.reads import read_owners
+from ssh_session_gc.cluster.sessions import SessionPods
+from ssh_session_gc.cluster.workload import OwnerWorkload
 from ssh_session_gc.core import owners, ownership
 from ssh_session_gc.core.election import may_take
 from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Session
 from ssh_session_gc.core.owners import OwnerPod, Owners
 from ssh_session_gc.core.rules import judge
-from ssh_session_gc.daemon import collector, election, fresh, view
-from ssh_session_gc.daemon.collector import Collector
+from ssh_session_gc.daemon import election, validation
 from ssh_session_gc.daemon.deletion import Deleter
 from ssh_session_gc.daemon.election import Elector
-from ssh_session_gc.daemon.fresh import read_owners
-from ssh_session_gc.kube import facts
-from ssh_session_gc.kube.client import Api, ApiError
-from ssh_session_gc.kube.reflector import Reflector, list_all
+from ssh_session_gc.daemon.outcome import Aftermath
+from ssh_session_gc.daemon.queue import Queue
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.errors import ApiError
+from ssh_session_gc.kube.listing import Collection, Listing, list_all
+from ssh_session_gc.kube.pods import owner_pod
+from ssh_session_gc.kube.reflector import Reflector
+from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.kube.wire import Pod
 
 Sabotage = Callable[[], None]
@@ -44,16 +52,21 @@ def no_fresh_read() -> None:
     async def known(_: Api, __: Any, known: Owners, *___: Any) -> Owners:
         return known
 
-    replace(collector, "read_owners", known)
+    replace(validation, "read_owners", known)
 
 
 def fresh_read_from_the_cache() -> None:
     """The last look at the owners may be answered from a cache that lags."""
 
-    async def cached(api: Api, kind: Any, namespace: str, query: dict[str, str], *more: Any) -> str:
-        return await list_all(api, kind, namespace, {**query, "resourceVersion": "0"}, *more)
+    class Cached(Collection[Any]):
+        @property
+        def query(self) -> dict[str, str]:
+            return {**super().query, "resourceVersion": "0"}
 
-    replace(fresh, "list_all", cached)
+    async def cached(api: Api, c: Collection[Any]) -> Listing[Any]:
+        return await list_all(api, Cached(c.resource, c.namespace, c.decoder, c.labels, c.fields))
+
+    replace(reads, "list_all", cached)
 
 
 def no_look_up() -> None:
@@ -62,7 +75,7 @@ def no_look_up() -> None:
     async def listed_only(_: Api, __: Any, known: Owners, *___: Any) -> Owners:
         return known
 
-    replace(fresh, "look_up", listed_only)
+    replace(reads, "look_up", listed_only)
 
 
 def gone_since_it_vanished() -> None:
@@ -75,19 +88,19 @@ def gone_since_it_vanished() -> None:
         dated = (msgspec.structs.replace(o, finished=before[o.pod_uid, o.started]) for o in settled)
         return msgspec.structs.replace(known, owners=tuple(dated))
 
-    replace(fresh, "confirmed", early)
+    replace(reads, "confirmed", early)
 
 
 def looked_up_once_for_all() -> None:
     """A Pod in no list that restarts its container is never looked up again."""
 
-    def confirm(self: view.OwnerPods, found: Owners) -> None:
+    def confirm(self: OwnerPods, found: Owners) -> None:
         ended = {(o.pod_uid, o.started): o for o in found.owners if o.confirmed and not o.alive}
         now = (o if o.confirmed else ended.get((o.pod_uid, o.started), o) for o in self.known.owners)
         self.known = msgspec.structs.replace(self.known, owners=tuple(now))
-        self._view.settle()
+        self.changes.tell(None)
 
-    replace(view.OwnerPods, "confirm", confirm)
+    replace(OwnerPods, "confirm", confirm)
 
 
 def _ended(state: OwnerState) -> None:
@@ -112,21 +125,24 @@ def starting_is_ended() -> None:
     _ended(OwnerState.STARTING)
 
 
+def _read_as(read: Callable[[Pod, str], OwnerPod]) -> None:
+    for where in (owner_pods, reads):
+        replace(where, "owner_pod", read)
+
+
 def leaving_is_ended() -> None:
     """An owner that drains is taken for dead."""
-    read = facts.owner_pod
 
     def leaving(pod: Pod, wanted: str) -> OwnerPod:
-        told = read(pod, wanted)
+        told = owner_pod(pod, wanted)
         return msgspec.structs.replace(told, final=True) if told.terminating else told
 
-    replace(facts, "owner_pod", leaving)
+    _read_as(leaving)
 
 
 def sidecar_is_owner() -> None:
     """The first container is taken for ContainerSSH's, whatever its name."""
-    read = facts.owner_pod
-    replace(facts, "owner_pod", lambda pod, _: read(pod, pod.spec.containers[0].name))
+    _read_as(lambda pod, _: owner_pod(pod, pod.spec.containers[0].name))
 
 
 def no_clock_tolerance() -> None:
@@ -152,8 +168,8 @@ def no_gap() -> None:
 
 def out_of_step_is_known() -> None:
     """Owners are judged by though the streams about them are out of step."""
-    replace(view.OwnerPods, "why_unknown", lambda _: "")
-    replace(view.OwnerWorkload, "why_unknown", lambda _: "")
+    replace(OwnerPods, "why_unknown", lambda _: None)
+    replace(OwnerWorkload, "why_unknown", lambda _: None)
     no_fresh_read()
 
 
@@ -161,13 +177,13 @@ def out_of_step_is_known() -> None:
 
 
 def _body(change: Callable[[dict[str, Any]], None]) -> None:
-    send = Deleter._send
+    send = Deleter.send
 
     async def changed(self: Deleter, name: str, body: dict[str, Any]) -> None:
         change(body)
         await send(self, name, body)
 
-    replace(Deleter, "_send", changed)
+    replace(Deleter, "send", changed)
 
 
 def no_uid() -> None:
@@ -182,33 +198,32 @@ def no_version() -> None:
 
 def keep_is_for_ever_as_it_was() -> None:
     """An annotation counts as it was when the session was seen first."""
-    changed = view.SessionPods.changed
+    changed = SessionPods.changed
 
-    def first(self: view.SessionPods, item: Any) -> None:
+    def first(self: SessionPods, item: Any) -> None:
         before = dict(self.by_uid)
         changed(self, item)
         for uid, session in before.items():
             if (now := self.by_uid[uid]).keep != session.keep:
                 self.by_uid[uid] = msgspec.structs.replace(now, keep=session.keep)
-                self._view.session_changed(uid)
+                self.changes.tell(uid)
 
-    replace(view.SessionPods, "changed", first)
+    replace(SessionPods, "changed", first)
 
 
 def any_date() -> None:
     """A single answer tells the time."""
-    replace(Api, "sure_of_time", True)
+    replace(ServerTime, "sure", True)
 
 
 def changed_is_done() -> None:
     """A deletion that met a change is not thought of again."""
 
-    async def forget(self: Collector, session: Session, _: Any) -> float:
-        verdict = self.verdicts[session.uid]
-        self._done[session.uid] = verdict.reason, verdict.force
+    async def forget(self: Aftermath, session: Session, _: Any) -> float:
+        self._queue.settle(session.uid, self._queue.verdicts[session.uid])
         return 0.0
 
-    replace(Collector, "_read_again", forget)
+    replace(Aftermath, "_read_again", forget)
 
 
 # The election
@@ -264,13 +279,7 @@ def gives_up() -> None:
 
 def remembers_the_dead() -> None:
     """What is kept of a session stays when it goes."""
-    changed = Collector._session_changed
-
-    def kept(self: Collector, uid: str) -> None:
-        if uid in self._view.sessions.by_uid:
-            changed(self, uid)
-
-    replace(Collector, "_session_changed", kept)
+    replace(Queue, "forget", lambda *_: None)
 
 
 def leaks_tasks() -> None:
@@ -281,7 +290,7 @@ def leaks_tasks() -> None:
         leaks.append(asyncio.create_task(asyncio.Event().wait()))
         return await read_owners(*more)
 
-    replace(collector, "read_owners", leaking)
+    replace(validation, "read_owners", leaking)
 
 
 SABOTAGES: dict[str, int] = {

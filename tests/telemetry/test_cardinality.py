@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ssh_session_gc.core.model import OwnerState, Reason, SessionState
-from ssh_session_gc.kube.client import ApiError, Unreachable, connect, loader
+from ssh_session_gc.kube.client import connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS as API_PODS
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
@@ -82,7 +84,7 @@ async def test_pods_and_clients_of_the_port(tmp_path: Path) -> None:
             await advance(5)
             for number in range(2000):
                 world.store.put_raw("ADDED", PODS, hostile(plain, number, rng), rv=world.store.rv + 1)
-            await eventually(lambda: len(gc.daemon.view.sessions.by_uid) == 2001)
+            await eventually(lambda: len(gc.daemon.cluster.sessions.by_uid) == 2001)
             world.crash()
             for verb in sorted(VERBS):
                 for code in rng.sample(range(400, 600), 5):
@@ -96,7 +98,7 @@ async def test_pods_and_clients_of_the_port(tmp_path: Path) -> None:
                     world.faults.end_watches()
                     await advance(40)
                 await eventually(lambda: len(gc.collected()) > 1)
-                await eventually(lambda: not gc.daemon.collector.deleter.in_flight)
+                await eventually(lambda: not gc.daemon.collector.workers.deleter.in_flight)
                 assert b"evil" not in await crowd.ask(SCRAPE)
             found = check(gc.metrics)
             # It has all come to pass.

@@ -84,8 +84,8 @@ async def test_ready_after_the_first_sync_and_not_before(tmp_path: Path) -> None
         await deployed(world)
         fault = world.faults.add(Fault("status", verb="list", resource="pods", namespace="containerssh", code=500))
         async with running(world.url, tmp_path) as gc:
-            await eventually(lambda: gc.daemon.view.sessions.synced_once)
-            await eventually(lambda: gc.daemon.view.workload.synced_once)
+            await eventually(lambda: gc.daemon.cluster.sessions.has_synced)
+            await eventually(lambda: gc.daemon.cluster.workload.has_synced)
             status, text = await get(gc, "/readyz")
             assert status == 503
             assert text.splitlines() == [
@@ -131,7 +131,7 @@ async def test_a_refusal_is_no_reason_for_a_restart(tmp_path: Path, code: int) -
         for verb in ("list", "watch"):
             world.faults.add(Fault("status", verb=verb, namespace="containerssh", code=code, retry_after=300))
         async with running(world.url, tmp_path) as gc:
-            await eventually(lambda: gc.daemon.view.sessions.synced_once)
+            await eventually(lambda: gc.daemon.cluster.sessions.has_synced)
             await advance(3600)
             assert gc.value("synced", stream="owner-workload") == 0
             assert gc.value("owner_known") == 0
@@ -160,8 +160,8 @@ async def test_a_stream_that_is_never_answered_gets_its_time(tmp_path: Path) -> 
         await deployed(world)
         world.faults.add(Fault("stall", verb="list", resource="pods", namespace="containerssh"))
         async with running(world.url, tmp_path) as gc:
-            await eventually(lambda: gc.daemon.view.sessions.synced_once)
-            await eventually(lambda: gc.daemon.view.workload.synced_once)
+            await eventually(lambda: gc.daemon.cluster.sessions.has_synced)
+            await eventually(lambda: gc.daemon.cluster.workload.has_synced)
             assert (await get(gc, "/healthz"))[0] == 200
             await advance(700)
             _, text = await get(gc, "/healthz")

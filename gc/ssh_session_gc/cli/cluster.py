@@ -13,7 +13,9 @@ from typing import Any
 
 import click
 
-from ssh_session_gc.kube.client import Api, ConfigError, Loader, Observer, connect, loader
+from ssh_session_gc.kube.client import Api, Observer, connect
+from ssh_session_gc.kube.config import Loader, loader
+from ssh_session_gc.kube.errors import ConfigError
 
 
 @asynccontextmanager

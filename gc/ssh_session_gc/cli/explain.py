@@ -7,7 +7,7 @@ from rich.console import Console
 
 from ssh_session_gc.cli.cluster import cluster
 from ssh_session_gc.core.explain import explain as take_apart
-from ssh_session_gc.preview import explained
+from ssh_session_gc.preview import text
 from ssh_session_gc.preview.snapshot import CannotRead, find_one
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
@@ -23,6 +23,6 @@ async def explain(given: dict[str, Any], settings: Settings, name: str) -> int:
     owners, now = snapshot.owners, snapshot.now
     explanation = take_apart(snapshot.sessions[0], owners, settings.policy, now)
     console = Console(highlight=False, soft_wrap=True)
-    for line in explained.lines(explanation, owners, settings, now):
+    for line in text.lines(explanation, owners, settings, now):
         console.print(line)
     return 0

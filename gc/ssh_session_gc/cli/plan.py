@@ -20,7 +20,7 @@ from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import format_instant
 from ssh_session_gc.preview import document, dump, tables
 from ssh_session_gc.preview.snapshot import CannotRead, read
-from ssh_session_gc.preview.watching import Watch, watching
+from ssh_session_gc.preview.watch import LivePlan, watching
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
@@ -156,24 +156,24 @@ async def _watch(given: dict[str, Any], settings: Settings, wanted: Wanted) -> N
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _picture(watch: Watch, wanted: Wanted, console: Console, host: str, *, wide: bool) -> None:
+async def _picture(watch: LivePlan, wanted: Wanted, console: Console, host: str, *, wide: bool) -> None:
     """Redraws the terminal."""
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             plan = watch.plan(wanted)
             rows = max(1, console.height - _AROUND - len(plan.owners))
             title = Text(f"{format_instant(plan.now)}  {printable(host)}  Ctrl-C ends it", "dim")
-            trouble = [Text(printable(line, 500), "bold yellow") for line in watch.trouble()]
+            trouble = [Text(printable(line, 500), "bold yellow") for line in watch.out_of_sync()]
             live.update(Group(title, *trouble, "", tables.styled(plan, console, wide=wide, limit=rows)), refresh=True)
             await watch.next(plan, TICK)
 
 
-async def _repeat(watch: Watch, wanted: Wanted, output: str) -> None:
+async def _repeat(watch: LivePlan, wanted: Wanted, output: str) -> None:
     """Prints the plan once more whenever it says something new; that time passes is nothing new."""
     said: object = None
     troubles: list[str] = []
     while True:
-        plan, trouble = watch.plan(wanted), watch.trouble()
+        plan, trouble = watch.plan(wanted), watch.out_of_sync()
         if trouble != troubles:
             remark(trouble)
             troubles = trouble

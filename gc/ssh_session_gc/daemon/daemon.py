@@ -1,27 +1,30 @@
-"""Puts the daemon together: streams into the view, the view into the collector, and all of it on a port.
+"""Puts the daemon together: the cluster into the collector, and both on a port.
 
 Knows what runs beside what, in which order it starts and in which it stops. Does none of the work itself.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
 
 import structlog
 
 from ssh_session_gc import __version__
+from ssh_session_gc.cluster.cluster import Cluster
+from ssh_session_gc.cluster.source import Hopeless
 from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
-from ssh_session_gc.daemon.streams import streams
-from ssh_session_gc.daemon.view import View
-from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
+from ssh_session_gc.daemon.health import Health
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.kube.resources import NAMESPACES
 from ssh_session_gc.kube.retries import retried
+from ssh_session_gc.kube.servertime import NO_DATE
 from ssh_session_gc.settings import DryRun, Settings
-from ssh_session_gc.telemetry.http import Server, unheard
+from ssh_session_gc.telemetry.http import Server
 from ssh_session_gc.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger()
@@ -35,23 +38,20 @@ class StartError(Exception):
 
 
 class Daemon:
-    """One collector with all that it needs."""
+    """One collector with all that it needs: nine parts, of which each does its own work."""
 
     def __init__(self, settings: Settings, api: Api, metrics: Metrics, *, silence: float = SILENCE) -> None:
-        self._settings, self._api, self._metrics, self._silence = settings, api, metrics, silence
-        self._time = asyncio.get_running_loop().time
-        self._started = 0.0
-        """When the API server first answered, on the event loop's clock; 0 before."""
-        self._hopeless: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.view = View(settings, metrics, api.now)
-        self.view.hopeless = self._give_up
+        self._settings, self._api, self._silence = settings, api, silence
+        self.cluster = Cluster(settings, api, metrics)
         self._recorder = Recorder(api, settings.session_namespace)
-        self.elector = Elector(api, settings.lease, self._leading_changed)
-        self.collector = Collector(self.view, api, settings, metrics, self._recorder, self.elector)
-        self.server = Server(metrics.registry, self.healthy, self.ready)
+        self.elector = Elector(api, settings.lease)
+        self.elector.subscribe(metrics.leader.set)
+        self.collector = Collector(self.cluster, api, settings, metrics, self._recorder, self.elector)
+        self.health = Health(self.cluster, metrics)
+        self.server = Server(metrics.registry, self.health.healthy, self.health.ready)
         metrics.watch(self.collector.survey)
-        for feed in self.view.feeds:
-            metrics.synced(feed.stream, synced=False)
+        for source in self.cluster.sources:
+            metrics.synced(source.stream, synced=False)
 
     async def run(self, stop: asyncio.Event, host: str, port: int) -> None:
         """Runs until ``stop``, then ends within a second or two. Raises StartError."""
@@ -67,36 +67,15 @@ class Daemon:
             await self.server.stop()
         log.info("stopped")
 
-    def healthy(self) -> Mapping[str, str]:
-        """The checks of ``/healthz``: the API server has said something on each stream, be it no.
-
-        A restart may mend a stream that hangs, or cannot reach the API server by the addresses and certificates read
-        when we started. It gives nobody a permission, and loses what is known of owners that are gone.
-        """
-        if not self._started:
-            return {}
-        now, heard = self._time(), self._metrics.heard
-        return {
-            feed.stream: unheard(now - max(self._started, heard.get(feed.stream, 0.0)))
-            for feed in self.view.feeds
-            if feed is not self.view.owner_pods or self.view.workload.selector  # nobody asks for them without
-        }
-
-    def ready(self) -> Mapping[str, str]:
-        """The checks of ``/readyz``: every stream has been in step once."""
-        return {
-            feed.stream: "" if feed.synced_once else "not in step with the API server yet" for feed in self.view.feeds
-        }
-
     async def _greet(self) -> None:
         settings, policy = self._settings, self._settings.policy
         try:
             await retried(self._api.version)
         except (Unreachable, ApiError) as error:
             raise StartError(f"{error}; check the address and the credentials (--kubeconfig, --context)") from None
-        if not self._api.tells_time:
+        if not self._api.time.known:
             raise StartError(f"{self._api.host} {NO_DATE}")
-        self._started = self._time()
+        self.health.started()
         log.info(
             "started",
             version=__version__,
@@ -139,17 +118,14 @@ class Daemon:
 
     async def _work(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            following = [
-                group.create_task(stream) for stream in streams(self._api, self._settings, self.view, self._silence)
-            ]
-            following.append(group.create_task(self.elector.run()))
+            following = group.create_task(self._follow())
+            electing = group.create_task(self.elector.run())
             writing = group.create_task(self._recorder.run())
             collecting = group.create_task(self.collector.run())
             stopping = group.create_task(stop.wait())
-            self._hopeless.add_done_callback(lambda _: stopping.cancel())
-            await asyncio.wait({stopping})
+            await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping")
-            for task in (*following, collecting):
+            for task in (following, electing, collecting, stopping):
                 task.cancel()
             await asyncio.wait({collecting})
             # Nothing of ours is under way any more: whoever is next may begin.
@@ -158,13 +134,13 @@ class Daemon:
                 async with asyncio.timeout(FLUSH):
                     await self._recorder.flush()
             writing.cancel()
-        if self._hopeless.done():
-            raise StartError(self._hopeless.result())
+        if not following.cancelled() and (hopeless := following.result()):
+            raise StartError(hopeless)
 
-    def _leading_changed(self, leading: bool) -> None:
-        self._metrics.leader.set(leading)
-        self.collector.leading_changed()
-
-    def _give_up(self, why: str) -> None:
-        if not self._hopeless.done():
-            self._hopeless.set_result(why)
+    async def _follow(self) -> str | None:
+        """Keeps the cluster in step. Returns why, where that is hopeless."""
+        try:
+            await self.cluster.follow(self._silence)
+        except Hopeless as error:
+            return str(error)
+        return None

@@ -1,7 +1,7 @@
 """One deletion: the request, its preconditions, its retries and what may come of it.
 
 Knows how Kubernetes answers a DELETE. Does not know why a session is due, and does not decide what happens after
-a deletion that failed (``collector`` does).
+a deletion that failed (``outcome`` does).
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from typing import NamedTuple, cast
 
 from ssh_session_gc.core.model import Session, Verdict
 from ssh_session_gc.daemon.election import Elector
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.retries import retried
 from ssh_session_gc.settings import DryRun, Settings
@@ -56,7 +57,7 @@ class Deleter:
         if settings.dry_run is DryRun.SERVER:
             body["dryRun"] = ["All"]
         try:
-            await retried(self._send, session.name, body)
+            await retried(self.send, session.name, body)
         except Unreachable as error:
             return Result(Outcome.ERROR, str(error))
         except ApiError as error:
@@ -64,7 +65,8 @@ class Deleter:
             return Result(Outcome.GONE if error.not_found else outcome, str(error), error.retry_after or 0.0)
         return Result(Outcome.DELETED if settings.dry_run is DryRun.NONE else Outcome.DRY_RUN)
 
-    async def _send(self, name: str, body: dict[str, object]) -> None:
+    async def send(self, name: str, body: dict[str, object]) -> None:
+        """One attempt. Raises NotLeading, ApiError and Unreachable."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self.in_flight.add(task)
         try:

@@ -27,7 +27,9 @@ from ssh_session_gc.core.election import (
     taken,
 )
 from ssh_session_gc.core.text import printable
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.errors import ApiError, Unreachable
+from ssh_session_gc.kube.listeners import Listeners
 from ssh_session_gc.kube.resources import LEASES
 from ssh_session_gc.settings import LeaseRef
 
@@ -42,23 +44,23 @@ FAREWELL = 1.0
 class Elector:
     """Leads for ever where there is no election, and otherwise while it can renew its lease."""
 
-    def __init__(self, api: Api, ref: LeaseRef | None, changed: Callable[[bool], None]) -> None:
-        """``changed`` is told whenever we begin or cease to lead."""
-        self._api, self._ref, self._changed = api, ref, changed
+    def __init__(self, api: Api, ref: LeaseRef | None) -> None:
+        self._api, self._ref = api, ref
         self._time = asyncio.get_running_loop().time
         self.identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4()}"
         """Who we are, in the lease; another one after each start."""
         self._until = math.inf if ref is None else -math.inf
         self._seen: Seen | None = None
-        self._led = False
-        self._said: set[str] = set()
-        """The kinds of trouble that were reported since all was well."""
-        self._leader = ""
+        self._news = News(ref, self.identity)
 
     @property
     def until(self) -> float:
         """The local time (``loop.time()``) up to which nobody else can be the leader; infinity without election."""
         return self._until
+
+    def subscribe(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        """Has it told whenever we begin or cease to lead. Returns what ends that."""
+        return self._news.turns.subscribe(listener)
 
     def leads(self) -> bool:
         """Whether we may act now."""
@@ -75,22 +77,23 @@ class Elector:
                 async with asyncio.timeout(PATIENCE):
                     ours = await self._try(self._ref)
             except (ApiError, Unreachable, TimeoutError, msgspec.DecodeError) as error:
-                self._failed(error)
+                self._news.trouble(error, leading=self.leads())
             else:
-                self._said.clear()
+                self._news.all_is_well()
                 # From when it was asked for: the server may have written it at once and answered late.
                 self._until = sent + RENEW_DEADLINE if ours else -math.inf
             self._tell()
-            pause = RENEW_EVERY if self._led else RETRY_EVERY
+            led = self._news.leading
+            pause = RENEW_EVERY if led else RETRY_EVERY
             # A leader that cannot renew must notice the end of its time, not only when it next tries.
-            await asyncio.sleep(max(0.05, min(pause, self._until - self._time()) if self._led else pause))
+            await asyncio.sleep(max(0.05, min(pause, self._until - self._time()) if led else pause))
 
     async def give_back(self) -> None:
         """Gives the lease back, if we have it: somebody else can go on at once."""
         if self._ref is None or self._seen is None or not self.leads():
             return
         self._until = -math.inf
-        lease = given_back(self._seen.lease, self._api.now())
+        lease = given_back(self._seen.lease, self._api.time.now())
         try:
             async with asyncio.timeout(FAREWELL):
                 await self._api.request("update", LEASES, self._ref.namespace, self._ref.name, body=lease)
@@ -119,7 +122,7 @@ class Elector:
 
     async def _write(self, ref: LeaseRef, found: Lease | None) -> bool:
         """Writes it as ours; whether nobody else wrote it meanwhile."""
-        lease = taken(found, ref.name, self.identity, self._api.now())
+        lease = taken(found, ref.name, self.identity, self._api.time.now())
         try:
             verb, name = ("create", "") if found is None else ("update", ref.name)
             self._seen = Seen(await self._request(verb, ref, name, lease), self._time())
@@ -136,23 +139,42 @@ class Elector:
         answer = await self._api.request(verb, LEASES, ref.namespace, name, body=body)
         return msgspec.json.decode(answer, type=Lease)
 
-    def _failed(self, error: Exception) -> None:
-        why = str(error) or "the API server did not answer in time"
-        if isinstance(error, ApiError) and error.code == 403:
-            why = f"{why}; grant get, create and update on leases in namespace {self._ref and self._ref.namespace}"
-        kind = str(error.code) if isinstance(error, ApiError) else "unreachable"
-        if kind not in self._said:
-            self._said.add(kind)
-            log.warning("lease_unavailable", lease=str(self._ref), error=why, leading=self.leads())
-
     def _tell(self) -> None:
-        leading = self.leads()
-        leader = holder(self._seen.lease) if self._seen else ""
-        if leading != self._led:
-            self._led = leading
+        self._news.tell(leading=self.leads(), leader=holder(self._seen.lease) if self._seen else None)
+
+
+class News:
+    """What was said of the election so far, so that each thing is said once."""
+
+    def __init__(self, ref: LeaseRef | None, identity: str) -> None:
+        self._ref, self._identity = ref, identity
+        self.turns: Listeners[bool] = Listeners()
+        self.leading = False
+        self._leader: str | None = None
+        self._troubles: set[str] = set()
+        """The kinds of trouble that were logged since all was well."""
+
+    def tell(self, *, leading: bool, leader: str | None) -> None:
+        """Says who leads, where that is new."""
+        if leading != self.leading:
+            self.leading = leading
             if self._ref is not None:
-                log.info("leading" if leading else "not_leading", lease=str(self._ref), identity=self.identity)
-            self._changed(leading)
-        if not leading and leader and leader not in (self._leader, self.identity):
+                log.info("leading" if leading else "not_leading", lease=str(self._ref), identity=self._identity)
+            self.turns.tell(leading)
+        if not leading and leader and leader not in (self._leader, self._identity):
             log.info("standing_by", lease=str(self._ref), leader=printable(leader))
         self._leader = leader
+
+    def trouble(self, error: Exception, *, leading: bool) -> None:
+        """Says that the lease cannot be had, once for each kind of reason."""
+        why = str(error) or "the API server did not answer in time"
+        if isinstance(error, ApiError) and error.forbidden:
+            why = f"{why}; grant get, create and update on leases in namespace {self._ref and self._ref.namespace}"
+        kind = str(error.code) if isinstance(error, ApiError) else "unreachable"
+        if kind not in self._troubles:
+            self._troubles.add(kind)
+            log.warning("lease_unavailable", lease=str(self._ref), error=why, leading=leading)
+
+    def all_is_well(self) -> None:
+        """Has trouble said anew when it comes back."""
+        self._troubles.clear()

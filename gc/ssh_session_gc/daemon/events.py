@@ -13,7 +13,8 @@ import structlog
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import format_instant
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.resources import EVENTS
 
 log = structlog.stdlib.get_logger()
@@ -49,7 +50,7 @@ class Recorder:
     def record(self, session: Session, kind: Type, reason: str, message: str) -> None:
         """Queues an Event on this session; drops it where the queue is full."""
         if not self._queue.full():
-            self._queue.put_nowait(Entry(session, kind, reason, message, self._api.now()))
+            self._queue.put_nowait(Entry(session, kind, reason, message, self._api.time.now()))
 
     async def flush(self) -> None:
         """Returns when everything queued is written or given up."""
@@ -65,7 +66,7 @@ class Recorder:
             except (ApiError, Unreachable) as error:
                 if not self._refused:
                     self._refused = True
-                    forbidden = isinstance(error, ApiError) and error.code == 403
+                    forbidden = isinstance(error, ApiError) and error.forbidden
                     hint = f"grant create on events in namespace {self._namespace}; " if forbidden else ""
                     log.warning("event_not_written", error=str(error), hint=f"{hint}the log has the same facts")
             finally:

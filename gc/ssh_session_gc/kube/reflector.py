@@ -1,7 +1,7 @@
-"""One stream of objects, kept in step with the API server: LIST in pages, then WATCH from where the list ended.
+"""One stream of objects, kept in step with the API server: LIST, then WATCH from where the list ended.
 
-Knows every way in which a watch ends and what to do about each; loses no change and never gives up. Does not
-know what the objects mean: it hands them to a Sink, complete lists and single changes, in order.
+Knows every way in which a watch ends and what to do about each; loses no change and never gives up. Does not know
+what the objects mean: it hands them to a Sink, complete lists and single changes, in order.
 
 The semantics are those of Kubernetes' API concepts ("Efficient detection of changes") and client-go's reflector.
 """
@@ -9,14 +9,14 @@ The semantics are those of Kubernetes' API concepts ("Efficient detection of cha
 import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
-from ssh_session_gc.kube.resources import Kind
-from ssh_session_gc.kube.wire import Decoder, Malformed
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
+from ssh_session_gc.kube.listing import Collection, list_all
 
 T_contra = TypeVar("T_contra", contravariant=True)
 T = TypeVar("T")
@@ -24,9 +24,6 @@ T = TypeVar("T")
 SILENCE = 90.0
 """Seconds without a byte after which a watch is taken for dead. The API server sends a bookmark about once a
 minute (recordings: 59.8 to 60.5 s), so a healthy one is never silent for so long."""
-PAGE = 100
-"""Objects a page of a list. client-go asks for 500, but what a page takes while it is read is never given back to the
-system: smaller ones make a smaller process (docs/performance.md)."""
 FORBIDDEN_RETRY = 30.0
 """Seconds between attempts while a permission is missing: somebody has to grant it first."""
 SETTLED = 5.0
@@ -35,6 +32,10 @@ SETTLED = 5.0
 
 class Sink(Protocol[T_contra]):
     """What takes a stream's objects in."""
+
+    @property
+    def incomplete(self) -> str | None:
+        """Why single changes do not suffice, so that each is followed by a new list; None where they do."""
 
     def listed(self, items: Sequence[T_contra], broken: Sequence[str]) -> None:
         """A complete list, which replaces all that was there. ``broken`` tells of items that are unreadable."""
@@ -48,37 +49,44 @@ class Sink(Protocol[T_contra]):
     def unreadable(self, why: str) -> None:
         """An object changed into something that cannot be read."""
 
-    def sync(self, trouble: str) -> None:
-        """The stream is in step (no ``trouble``), or has fallen behind and why."""
+    def sync(self, out_of_sync: str | None) -> None:
+        """The stream is in step (None), or has fallen behind and why."""
 
     def arrived(self) -> None:
         """Something came: a list, an event, a bookmark."""
 
     def restarted(self, cause: str, detail: str) -> None:
-        """A list or a watch ended and is taken up again; the cause "closed" is the ordinary end."""
+        """A list or a watch ended and is taken up again; the cause "closed" is the ordinary end. May raise what
+        ends the reflector."""
 
 
 class Reflector(Generic[T]):
     """Keeps one Sink in step with one collection."""
 
-    def __init__(
-        self,
-        api: Api,
-        kind: Kind,
-        namespace: str,
-        query: Mapping[str, str],
-        decoder: Decoder[T],
-        sink: Sink[T],
-        *,
-        silence: float = SILENCE,
-    ) -> None:
-        self._api, self._kind, self._namespace, self._query = api, kind, namespace, dict(query)
-        self._decoder, self._sink, self._silence = decoder, sink, silence
+    def __init__(self, api: Api, collection: Collection[T], sink: Sink[T], *, silence: float = SILENCE) -> None:
+        self._api, self._collection, self._sink, self._silence = api, collection, sink, silence
         self._version = ""
-        """The resourceVersion to go on from; empty where a list is needed."""
+        """The resourceVersion to go on from; "" where a list is needed."""
+        self._attempt: asyncio.Timeout | None = None
+        """What is under way; it runs out when ``relist`` says so."""
 
     async def run(self) -> None:
-        """Runs until cancelled. Raises nothing that the API server could cause."""
+        """Runs until cancelled. Raises nothing that the API server could cause, only what the sink raises."""
+        while True:
+            try:
+                async with asyncio.timeout(None) as self._attempt:
+                    await self._follow()
+            except TimeoutError:
+                self._version = ""
+                self._sink.sync("it is read from the start")
+
+    def relist(self, collection: Collection[T] | None = None) -> None:
+        """Has it begin anew with a list, of another collection where one is given, whatever is under way."""
+        self._collection = collection or self._collection
+        if self._attempt is not None and not self._attempt.expired():
+            self._attempt.reschedule(-math.inf)
+
+    async def _follow(self) -> None:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((ApiError, Unreachable, Malformed)),
             wait=_wait,
@@ -90,15 +98,16 @@ class Reflector(Generic[T]):
 
     async def _list_and_watch(self) -> None:
         if not self._version:
-            self._version = await list_all(
-                self._api, self._kind, self._namespace, self._query, self._decoder, self._sink.listed
-            )
+            listing = await list_all(self._api, self._collection)
+            self._sink.listed(listing.items, listing.broken)
+            self._version = listing.resource_version
+            del listing  # the first is the largest thing that there is
             self._sink.arrived()
         await self._watch()
 
     async def _watch(self) -> None:
         query = {
-            **self._query,
+            **self._collection.query,
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,
@@ -108,9 +117,10 @@ class Reflector(Generic[T]):
         time = asyncio.get_running_loop().time
         begun = math.inf
         try:
-            async with self._api.stream(self._kind, self._namespace, query, self._silence) as lines:
+            where = self._collection
+            async with self._api.stream(where.resource, where.namespace, query, self._silence) as lines:
                 begun = time()
-                self._sink.sync("")
+                self._sink.sync(None)
                 async for line in lines:
                     self._take(line)
             self._sink.restarted("closed", "")
@@ -127,7 +137,7 @@ class Reflector(Generic[T]):
     def _take(self, line: bytes) -> None:
         if not line:
             return
-        event = self._decoder.event(line)
+        event = self._collection.decoder.event(line)
         if event.status is not None:
             # Whatever it is, the API server cannot go on from here; client-go lists again, too.
             self._version = ""
@@ -136,7 +146,7 @@ class Reflector(Generic[T]):
         self._sink.arrived()
         match event.type, event.object:
             case "BOOKMARK", _:
-                pass
+                return
             case _, None:
                 # What it replaces is out of date from here on. A list tells how things are, and without it what
                 # cannot be read.
@@ -146,6 +156,8 @@ class Reflector(Generic[T]):
                 self._sink.deleted(gone)
             case _, present:
                 self._sink.changed(present)
+        if why := self._sink.incomplete:
+            raise Malformed(why)
 
     def _failed(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -155,45 +167,6 @@ class Reflector(Generic[T]):
             self._version = ""
         self._sink.sync(detail)
         self._sink.restarted(cause, detail)
-
-
-async def list_all(
-    api: Api,
-    kind: Kind,
-    namespace: str,
-    query: Mapping[str, str],
-    decoder: Decoder[T],
-    take: Callable[[list[T], list[str]], None],
-    progress: Callable[[int], None] = lambda _: None,
-) -> str:
-    """Lists a collection in pages, with consistent reads, and hands it over whole. Returns its resourceVersion.
-
-    Without a ``resourceVersion`` parameter the API server answers from etcd, or makes sure that its cache is as
-    new (Kubernetes API concepts, "Semantics for get and list"). ``progress`` is told after each page how many there
-    are so far. Raises ApiError, Unreachable and Malformed.
-    """
-    token, again = "", False
-    items: list[T] = []
-    broken: list[str] = []
-    while True:
-        paging = {"limit": str(PAGE), **({"continue": token} if token else {})}
-        try:
-            page = decoder.page(await api.request("list", kind, namespace, query={**query, **paging}))
-        except ApiError as error:
-            if error.code != 410 or not token or again:
-                raise
-            # The token outlived the compaction of what it points to: once more from the start. In pages, as all of it
-            # in one piece would take many times the memory; compactions are minutes apart.
-            token, again = "", True
-            items, broken = [], []
-            continue
-        items.extend(page.items)
-        broken.extend(page.broken)
-        progress(len(items))
-        token = page.continue_
-        if not token:
-            take(items, broken)
-            return page.resource_version
 
 
 def _keeps_place(error: ApiError) -> bool:

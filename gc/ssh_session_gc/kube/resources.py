@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Resource:
     """A resource of the API: where its collection lies and what errors and permissions call it."""
 
     group: str
@@ -18,13 +18,13 @@ class Kind:
         return "/".join(part for part in parts if part)
 
 
-PODS = Kind("", "v1", "pods")
-NAMESPACES = Kind("", "v1", "namespaces")
-EVENTS = Kind("", "v1", "events")
-DEPLOYMENTS = Kind("apps", "v1", "deployments")
-STATEFULSETS = Kind("apps", "v1", "statefulsets")
-DAEMONSETS = Kind("apps", "v1", "daemonsets")
-CRONJOBS = Kind("batch", "v1", "cronjobs")
-LEASES = Kind("coordination.k8s.io", "v1", "leases")
-ACCESS_REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
-SELF_REVIEWS = Kind("authentication.k8s.io", "v1", "selfsubjectreviews")
+PODS = Resource("", "v1", "pods")
+NAMESPACES = Resource("", "v1", "namespaces")
+EVENTS = Resource("", "v1", "events")
+DEPLOYMENTS = Resource("apps", "v1", "deployments")
+STATEFULSETS = Resource("apps", "v1", "statefulsets")
+DAEMONSETS = Resource("apps", "v1", "daemonsets")
+CRONJOBS = Resource("batch", "v1", "cronjobs")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
+SELF_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews")

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar, cast
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
-from ssh_session_gc.kube.client import ApiError, Unreachable
+from ssh_session_gc.kube.errors import ApiError, Unreachable
 
 P = ParamSpec("P")
 R = TypeVar("R")

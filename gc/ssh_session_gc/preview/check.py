@@ -8,13 +8,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from typing import TypeVar
 
+from ssh_session_gc.cluster import reads
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_age, format_duration
-from ssh_session_gc.daemon import fresh
-from ssh_session_gc.kube import facts, wire
-from ssh_session_gc.kube.client import Api, ApiError, Unreachable
-from ssh_session_gc.kube.reflector import list_all
+from ssh_session_gc.kube import wire
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
+from ssh_session_gc.kube.listing import Collection, list_all
+from ssh_session_gc.kube.pods import owner_pod, session_of
 from ssh_session_gc.kube.resources import (
     CRONJOBS,
     LEASES,
@@ -22,7 +25,6 @@ from ssh_session_gc.kube.resources import (
     PODS,
     SELF_REVIEWS,
 )
-from ssh_session_gc.kube.wire import Decoder, Malformed
 from ssh_session_gc.preview.permissions import Finding, Mark, ask, lease_need, needs
 from ssh_session_gc.settings import LeaseRef, OwnerRef, Settings
 
@@ -40,7 +42,7 @@ async def check(api: Api, settings: Settings) -> AsyncIterator[Finding]:
         version = await _get(wire.VersionInfo, api.version())
         yield Finding(Mark.GOOD, f"the API server {api.host} answers: {printable(version.git_version, 64)}")
         yield await _credentials(api)
-        if not api.tells_time:
+        if not api.time.known:
             yield Finding(
                 Mark.BAD, f"the API server {api.host} sends no Date", "ages go by it: is a proxy in between?"
             )
@@ -77,7 +79,7 @@ async def _credentials(api: Api) -> Finding:
 async def _clock(api: Api, _: Settings) -> AsyncIterator[Finding]:
     """The clocks."""
     # The server's is known to a second only: less than that is nothing to speak of.
-    ahead = time.time() - api.now()
+    ahead = time.time() - api.time.now()
     off = f"{format_duration(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} the API server's"
     if abs(ahead) > CLOCK_LIMIT:
         todo = "set it (NTP); ages go by the API server's clock, but certificates, tokens and log lines by this one"
@@ -112,7 +114,7 @@ async def _sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     """The sessions."""
     namespace, selector = settings.session_namespace, settings.session_selector
     try:
-        sessions = [facts.session(pod) for pod in await _pods(api, namespace, selector)]
+        sessions = [session_of(pod) for pod in await _pods(api, namespace, selector)]
     except ApiError as error:
         if error.code != 400:
             raise
@@ -159,7 +161,7 @@ async def _owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     if not settings.policy.ownerless:
         yield Finding(Mark.OPEN, "owners are not looked at (--owner none): nobody is Ownerless")
         return
-    selector = await fresh.find_selector(api, settings)
+    selector = await reads.find_selector(api, settings)
     if owner is not None and not selector:
         todo = "name ContainerSSH's workload with --owner kind/namespace/name, or its Pods with --owner-selector"
         yield Finding(Mark.BAD, f"there is no {owner}", todo)
@@ -180,11 +182,11 @@ def _containers(
         else:
             yield Finding(Mark.GOOD, f"{what} has no Pod at present: every session is without an owner")
         return
-    read = [facts.owner_pod(pod, settings.owner_container) for pod in pods]
+    read = [owner_pod(pod, settings.owner_container) for pod in pods]
     without = [
         pod
-        for pod, owner_pod in zip(pods, read, strict=True)
-        if owner_pod.container not in {container.name for container in pod.spec.containers}
+        for pod, told in zip(pods, read, strict=True)
+        if told.container not in {container.name for container in pod.spec.containers}
     ]
     if without:
         has = ", ".join(printable(container.name, 63) for container in without[0].spec.containers)
@@ -238,20 +240,13 @@ async def _lease(api: Api, lease: LeaseRef) -> AsyncIterator[Finding]:
         yield Finding(Mark.BAD, f"the lease {lease.namespace}/{lease.name} cannot be read: {error}", "try again")
         return
     renewed = found.spec.renew_time
-    when = f", renewed {format_age(max(0.0, api.now() - renewed.timestamp()))} ago" if renewed else ""
+    when = f", renewed {format_age(max(0.0, api.time.now() - renewed.timestamp()))} ago" if renewed else ""
     holder = f"held by {printable(found.spec.holder_identity)}{when}" if found.spec.holder_identity else "free"
     yield Finding(Mark.GOOD, f"the lease {lease.namespace}/{lease.name} is {holder}")
 
 
 async def _pods(api: Api, namespace: str, selector: str) -> list[wire.Pod]:
-    found: list[wire.Pod] = []
-
-    def take(items: list[wire.Pod], _: list[str]) -> None:
-        found.extend(items)
-
-    query = {"labelSelector": selector} if selector else {}
-    await list_all(api, PODS, namespace, query, Decoder(wire.Pod), take)
-    return found
+    return (await list_all(api, Collection(PODS, namespace, Decoder(wire.Pod), labels=selector))).items
 
 
 async def _get(kind: type[T], answer: Awaitable[bytes]) -> T:

@@ -1,7 +1,7 @@
 """The cluster as a file tells of it: what ``kubectl get pods,deployments -A -o json`` (or ``-o yaml``) printed.
 
 Knows the forms in which kubectl prints objects, and plays the API server's part in choosing among them: namespaces
-and selectors. What the objects say is read as the daemon reads it (``kube.wire``, ``kube.facts``). Opens no file and
+and selectors. What the objects say is read as the daemon reads it (``kube.wire``, ``kube.pods``). Opens no file and
 no connection; a file may hold anything, so nothing in it is trusted.
 """
 
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import yaml
 
+from ssh_session_gc.cluster.reads import runs_owner
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.names import parse_name, parse_uid
 from ssh_session_gc.core.owners import Owners
@@ -22,9 +23,10 @@ from ssh_session_gc.core.ownership import needs_full_list
 from ssh_session_gc.core.plan import Snapshot
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration, format_instant
-from ssh_session_gc.daemon import fresh
-from ssh_session_gc.kube import facts
-from ssh_session_gc.kube.wire import Malformed, Pod, Workload
+from ssh_session_gc.kube.errors import Malformed
+from ssh_session_gc.kube.pods import owner_pod, session_of
+from ssh_session_gc.kube.wire import Pod, Workload
+from ssh_session_gc.kube.workloads import selector_of
 from ssh_session_gc.preview.snapshot import CannotRead, annotation_remarks, no_sessions
 
 # What a selector selects is settled by the API server; the simulated one knows it, too.
@@ -68,7 +70,7 @@ def read(data: bytes, source: str, settings: Settings, now: float, *, at: float 
         raise CannotRead(f"{source} holds no Pod{held}: {PRINT}")
     moment = now if at is None else at
     pods, remarks = _sessions(dump, source, settings)
-    sessions = [facts.session(pod) for pod in pods]
+    sessions = [session_of(pod) for pod in pods]
     owners = _owners(dump, source, settings, sessions, moment)
     if dump.others:
         remarks.append(f"left aside, as they play no part: {_counted(dump.others)}")
@@ -110,7 +112,7 @@ def _owners(dump: Dump, source: str, settings: Settings, sessions: list[Session]
         if found is None:
             return Owners(unknown=f"{owner} is not in {source} (--owner)")
         try:
-            selector = facts.selector(_convert(found, Workload))
+            selector = selector_of(_convert(found, Workload))
         except Malformed as error:
             return Owners(unknown=f"{owner} cannot be read: {error}")
         replicas = _replicas(found)
@@ -119,7 +121,7 @@ def _owners(dump: Dump, source: str, settings: Settings, sessions: list[Session]
         # A file without the owner's Pods says nothing of them; that all of them had ended would be another matter.
         return Owners(unknown=f"{source} holds no Pod in namespace {namespace} that matches {selector}")
     try:
-        pods = [facts.owner_pod(_convert(found, Pod), settings.owner_container) for found in chosen]
+        pods = [owner_pod(_convert(found, Pod), settings.owner_container) for found in chosen]
         known = Owners().listed(pods, at)
         # A session's creator may be a Pod that the selector does not match; the daemon looks for it as well.
         stamps = {session.stamp_uid for session in sessions}
@@ -130,8 +132,8 @@ def _owners(dump: Dump, source: str, settings: Settings, sessions: list[Session]
                 continue
             if found.content["metadata"].get("uid") in stamps or unseen:
                 pod = _convert(found, Pod)
-                if pod.metadata.uid in stamps or fresh.runs_owner(pod, known, settings):
-                    known = known.saw(facts.owner_pod(pod, settings.owner_container), at)
+                if pod.metadata.uid in stamps or runs_owner(pod, known, settings):
+                    known = known.saw(owner_pod(pod, settings.owner_container), at)
     except Malformed as error:
         return Owners(unknown=f"an owner Pod cannot be read: {error}")
     return known

@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ssh_session_gc.kube.client import Api
-from ssh_session_gc.kube.resources import ACCESS_REVIEWS, EVENTS, LEASES, NAMESPACES, PODS, Kind
-from ssh_session_gc.kube.wire import AccessReview, Decoder
+from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.resources import ACCESS_REVIEWS, EVENTS, LEASES, NAMESPACES, PODS, Resource
+from ssh_session_gc.kube.wire import AccessReview
 from ssh_session_gc.settings import LeaseRef, Settings
 
 
@@ -35,7 +36,7 @@ class Finding(NamedTuple):
 class Need(NamedTuple):
     """Permissions on one kind of object, and what becomes of the daemon without them."""
 
-    kind: Kind
+    kind: Resource
     namespace: str
     verbs: tuple[str, ...]
     without: str

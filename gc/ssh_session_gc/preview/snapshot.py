@@ -1,23 +1,24 @@
 """The cluster at one moment, read once: what ``plan`` and ``explain`` judge.
 
 Knows what to ask the API server and what to say where it has no answer. The reads are those of the daemon's first
-list and of its last look before a deletion (``daemon.fresh``), so that the same facts come out. Watches nothing.
+list and of its last look before a deletion (``cluster.reads``), so that the same facts come out. Watches nothing.
 """
 
 from collections.abc import Callable, Sequence
 
 import msgspec
 
+from ssh_session_gc.cluster import reads
+from ssh_session_gc.cluster.sessions import session_pods
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.plan import Snapshot
-from ssh_session_gc.daemon import fresh
-from ssh_session_gc.kube import facts
-from ssh_session_gc.kube.client import NO_DATE, Api, ApiError, Unreachable
-from ssh_session_gc.kube.reflector import list_all
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
+from ssh_session_gc.kube.listing import list_all
 from ssh_session_gc.kube.resources import NAMESPACES, PODS
 from ssh_session_gc.kube.retries import retried
-from ssh_session_gc.kube.wire import Malformed
+from ssh_session_gc.kube.servertime import NO_DATE
 from ssh_session_gc.settings import Settings
 
 
@@ -35,7 +36,7 @@ async def read(
     """
     sessions, remarks = await _sessions(api, settings, name, progress)
     owners = await _owners(api, settings, sessions)
-    return Snapshot(tuple(sessions), owners, api.now(), tuple(remarks))
+    return Snapshot(tuple(sessions), owners, api.time.now(), tuple(remarks))
 
 
 def no_sessions(settings: Settings, looked: str) -> str:
@@ -56,26 +57,20 @@ def annotation_remarks(sessions: Sequence[Session]) -> list[str]:
 async def _sessions(
     api: Api, settings: Settings, name: str, progress: Callable[[int], None]
 ) -> tuple[list[Session], list[str]]:
-    namespace = settings.session_namespace
-    query = {"labelSelector": settings.session_selector}
+    pods = session_pods(settings)
     if name:
-        query["fieldSelector"] = f"metadata.name={name}"
-    sessions: list[Session] = []
-    remarks: list[str] = []
-
-    def take(items: list[Session], broken: list[str]) -> None:
-        sessions.extend(items)
-        remarks.extend(f"a session Pod cannot be read and is left alone: {why}" for why in broken)
-
+        pods = pods.named(name)
     try:
         await api.version()  # a server that is not there is not asked again and again
-        if not api.tells_time:
+        if not api.time.known:
             raise CannotRead(f"{api.host} {NO_DATE}")
-        await retried(list_all, api, PODS, namespace, query, facts.SESSIONS, take, progress)
+        found = await retried(list_all, api, pods, progress)
+        sessions = found.items
+        remarks = [f"a session Pod cannot be read and is left alone: {why}" for why in found.broken]
         if not sessions and not remarks and not name:
             remarks.append(await _why_none(api, settings))
     except (ApiError, Unreachable, Malformed) as error:
-        raise CannotRead(f"{error}; {hint(error, namespace)}") from None
+        raise CannotRead(f"{error}; {hint(error, settings.session_namespace)}") from None
     return sessions, [*remarks, *annotation_remarks(sessions)]
 
 
@@ -95,14 +90,14 @@ async def _owners(api: Api, settings: Settings, sessions: Sequence[Session]) -> 
         return Owners()
     owner = settings.owner
     try:
-        selector = await retried(fresh.find_selector, api, settings)
+        selector = await retried(reads.find_selector, api, settings)
         if not selector:
             return Owners(unknown=f"{owner} was not found (--owner)")
-        pods = await retried(fresh.list_owner_pods, api, settings, selector)
+        pods = await retried(reads.list_owner_pods, api, settings, selector)
         if owner is None and not pods:
             where = f"namespace {settings.owner_namespace} matches {selector}"
             return Owners(unknown=f"no Pod in {where} (--owner-selector, --owner-namespace)")
-        return await retried(fresh.look_up, api, settings, Owners().listed(pods, api.now()), sessions)
+        return await retried(reads.look_up, api, settings, Owners().listed(pods, api.time.now()), sessions)
     except (ApiError, Unreachable, Malformed) as error:
         return Owners(unknown=f"the owners cannot be read: {error}")
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.text import printable
 
 LogFormat = Literal["auto", "json", "console"]
@@ -56,6 +57,18 @@ def configure(fmt: LogFormat, level: LogLevel) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def session_fields(session: Session, namespace: str) -> dict[str, object]:
+    """By which fields of a line one finds a session again."""
+    return {
+        "namespace": namespace,
+        "pod": session.name,
+        "uid": session.uid,
+        "user": session.user,
+        "connection_id": session.connection_id,
+        "client_ip": session.client_ip,
+    }
 
 
 def _safe(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

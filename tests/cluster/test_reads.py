@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners
 from ssh_session_gc.core.model import OwnerState, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
-from ssh_session_gc.daemon.fresh import find_selector, list_owner_pods, look_up, read_owners
-from ssh_session_gc.kube.client import Api, ApiError, connect, loader
-from ssh_session_gc.kube.wire import Malformed
+from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.errors import ApiError, Malformed
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
 from ssh_session_gc.settings import OwnerRef, Settings
@@ -67,7 +68,7 @@ class Cluster:
     async def known(self, settings: Settings = SETTINGS) -> Owners:
         """What somebody knows who has watched for long."""
         pods = await list_owner_pods(self.api, settings, "app=containerssh")
-        return KNOWN.listed(pods, self.api.now(), since=self.api.now())
+        return KNOWN.listed(pods, self.api.time.now(), since=self.api.time.now())
 
     def asked(self) -> list[tuple[str, str]]:
         """Verb and resource of what has been asked for since this was asked the last time."""
@@ -96,13 +97,13 @@ def alive(owners: Owners) -> set[str]:
 async def test_it_reads_the_workload_and_its_pods_and_no_more(tmp_path: Path) -> None:
     async with cluster(tmp_path) as c:
         c.asked()
-        news = c.api.now() - 5
+        news = c.api.time.now() - 5
         fresh = await read_owners(c.api, SETTINGS, KNOWN, "app=unheard-of", [c.session(age=60)], news)
         assert alive(fresh) == {c.uid}
         # Whoever came and went since the watch last said anything is in no list.
         assert fresh.last_gap is not None
         assert fresh.last_gap.start == news
-        assert fresh.last_gap.end == pytest.approx(c.api.now(), abs=2)
+        assert fresh.last_gap.end == pytest.approx(c.api.time.now(), abs=2)
         assert fresh.watched_since == KNOWN.watched_since
         assert c.asked() == [("get", "deployments"), ("list", "pods")]
         for verb, resource in (("get", "deployments"), ("list", "pods")):
@@ -159,7 +160,7 @@ async def test_a_read_that_fails_is_no_answer(tmp_path: Path, verb: str, resourc
         # A 404 of a proxy's: the API server's own names its reason.
         c.world.faults.add(Fault("status", verb=verb, resource=resource, code=code))
         with pytest.raises(ApiError):
-            await read_owners(c.api, SETTINGS, known, "app=containerssh", [session], c.api.now())
+            await read_owners(c.api, SETTINGS, known, "app=containerssh", [session], c.api.time.now())
 
 
 async def test_an_owner_pod_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ async def test_who_vanished_from_the_list_is_looked_up_by_name(tmp_path: Path) -
     async with cluster(tmp_path) as c:
         session, known = c.session(), await c.known()
         c.quarantine()
-        lost = known.lost(c.uid, c.api.now())
+        lost = known.lost(c.uid, c.api.time.now())
         c.asked()
         found = await look_up(c.api, SETTINGS, lost, [session])
         assert c.asked() == [("get", "pods")]
@@ -191,7 +192,7 @@ async def test_who_is_found_by_name_is_judged_by_its_owner_container(tmp_path: P
         settings = Settings(owner_container="audit-log")
         session, known = c.session(), await c.known(settings)
         c.quarantine()
-        found = await look_up(c.api, settings, known.lost(c.uid, c.api.now()), [session])
+        found = await look_up(c.api, settings, known.lost(c.uid, c.api.time.now()), [session])
         assert {owner.container for owner in found.owners if owner.alive} == {"audit-log"}
 
 
@@ -207,12 +208,12 @@ async def test_who_is_not_found_by_name_is_gone(tmp_path: Path, successor: bool)
             c.world.store.create(
                 PODS, OWNERS, {"metadata": {"name": name}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
             )
-        lost = known.lost(uid, c.api.now())
+        lost = known.lost(uid, c.api.time.now())
         await advance(30)
         found = await look_up(c.api, SETTINGS, lost, [session])
         assert [(owner.pod_uid, owner.alive, owner.confirmed) for owner in found.owners] == [(uid, False, True)]
         # Nobody saw it being deleted: it may have lived until now.
-        assert found.owners[0].finished == pytest.approx(c.api.now(), abs=5)
+        assert found.owners[0].finished == pytest.approx(c.api.time.now(), abs=5)
 
 
 async def test_a_creator_whom_no_selector_matches_is_looked_up_by_its_stamp(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ async def test_where_somebody_unseen_may_own_it_whoever_runs_the_owner_container
         stranger = c.stranger("sidecar", container)
         # Older than what anybody has seen: it cannot be placed.
         session = c.session(age=1000)
-        known = msgspec.structs.replace(await c.known(), watched_since=c.api.now())
+        known = msgspec.structs.replace(await c.known(), watched_since=c.api.time.now())
         found = await look_up(c.api, Settings(owner_container=wanted), known, [session])
         assert (stranger["metadata"]["uid"] in alive(found)) is counts
         if counts:
@@ -269,7 +270,7 @@ async def test_where_somebody_unseen_may_own_it_whoever_runs_the_owner_container
 async def test_where_no_owner_has_been_seen_the_container_has_its_usual_name(tmp_path: Path) -> None:
     async with cluster(tmp_path) as c:
         uid = c.stranger("containerssh")["metadata"]["uid"]
-        nobody = Owners().listed([], c.api.now())
+        nobody = Owners().listed([], c.api.time.now())
         assert uid in alive(await look_up(c.api, SETTINGS, nobody, [c.session(age=1000)]))
         other = Settings(owner_container="other")
         assert alive(await look_up(c.api, other, nobody, [c.session(age=1000)])) == set()

@@ -1,42 +1,53 @@
-"""A last look at the owners before anybody dies as Ownerless: consistent reads, past every cache.
+"""Reads past every cache: the owners right before anybody dies as Ownerless, one session after a conflict.
 
 Knows what to read. A watch may be served by an API server whose cache lags; these reads are answered from etcd,
 or from a cache proven to be as new. Once per batch of sessions is enough, however long the deletions take: an
 incarnation that has ended does not come back, and one that starts later cannot have created them.
+
+Every function raises ApiError, Unreachable and Malformed: then nobody can tell, and nobody may die of it.
 """
 
 from collections.abc import Sequence
 
+from ssh_session_gc.cluster.owner_pods import selected_pods
+from ssh_session_gc.cluster.sessions import session_pods
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
 from ssh_session_gc.core.ownership import needs_full_list, to_look_up
-from ssh_session_gc.kube import facts
-from ssh_session_gc.kube.client import Api, ApiError
-from ssh_session_gc.kube.reflector import list_all
+from ssh_session_gc.kube.client import Api
+from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.errors import ApiError
+from ssh_session_gc.kube.listing import list_all
+from ssh_session_gc.kube.pods import OWNER_CONTAINER, owner_pod
 from ssh_session_gc.kube.resources import PODS
-from ssh_session_gc.kube.wire import Decoder, Malformed, Pod, Workload
+from ssh_session_gc.kube.wire import Pod, Workload
+from ssh_session_gc.kube.workloads import selector_of
 from ssh_session_gc.settings import Settings
 
 _pods = Decoder(Pod)
 _workloads = Decoder(Workload)
 
 
+async def read_session(api: Api, settings: Settings, session: Session) -> Session | None:
+    """The session as it is now, None where it is gone. Read as the stream reads, by the selector: what does not match
+    it any more is no session."""
+    found = await list_all(api, session_pods(settings).named(session.name))
+    return next((each for each in found.items if each.uid == session.uid), None)
+
+
 async def read_owners(
     api: Api, settings: Settings, known: Owners, selector: str, sessions: Sequence[Session], news: float | None
 ) -> Owners:
     """What is known of the owners of these sessions, after reading afresh. ``selector`` is the workload's as last
-    seen; a newer one is used if there is one. ``news`` is when the stream of their Pods last brought anything.
-
-    Raises ApiError, Unreachable and Malformed: then nobody can tell, and nobody may die as Ownerless.
-    """
+    seen; a newer one is used if there is one. ``news`` is when the stream of their Pods last brought anything."""
     selector = await find_selector(api, settings) or selector
     pods = await list_owner_pods(api, settings, selector)
     # A watch that is silent may have been so for a while without anybody noticing.
-    return await look_up(api, settings, known.listed(pods, api.now(), since=news), sessions)
+    return await look_up(api, settings, known.listed(pods, api.time.now(), since=news), sessions)
 
 
 async def find_selector(api: Api, settings: Settings) -> str:
-    """The label selector of the owner's Pods; "" where there is no workload (any more). Raises as above."""
+    """The label selector of the owner's Pods; "" where there is no workload (any more)."""
     owner = settings.owner
     if owner is None:
         return settings.owner_selector
@@ -46,16 +57,16 @@ async def find_selector(api: Api, settings: Settings) -> str:
         if not error.not_found:
             raise
         return ""  # its Pods, found by the selector that it had, own until they end
-    return facts.selector(_workloads.object(body))
+    return selector_of(_workloads.object(body))
 
 
 async def list_owner_pods(api: Api, settings: Settings, selector: str) -> list[OwnerPod]:
-    """The owner's Pods by a consistent read. Raises as above."""
-    return [facts.owner_pod(pod, settings.owner_container) for pod in await _list(api, settings, selector)]
+    """The owner's Pods."""
+    return [owner_pod(pod, settings.owner_container) for pod in await _list(api, settings, selector)]
 
 
 async def look_up(api: Api, settings: Settings, known: Owners, sessions: Sequence[Session]) -> Owners:
-    """With what the list of the owner's Pods alone does not tell. Raises as above.
+    """Adds owners that the list cannot show: vanished or relabelled Pods.
 
     Pods that only vanished from it are looked up by name. Where somebody may own a session whom nobody has seen yet,
     every Pod of the namespace that runs the owner container counts: one whose label was taken away, to have a look at
@@ -67,16 +78,16 @@ async def look_up(api: Api, settings: Settings, known: Owners, sessions: Sequenc
         if name:
             known = await _by_name(api, settings, known, uid, name)
     if needs_full_list(sessions, known, tolerance) or not all(wanted.values()):
-        now = api.now()
+        now = api.time.now()
         for pod in await _list(api, settings, ""):
             if pod.metadata.uid in wanted or runs_owner(pod, known, settings):
-                known = known.saw(facts.owner_pod(pod, settings.owner_container), now)
+                known = known.saw(owner_pod(pod, settings.owner_container), now)
     return known
 
 
 def runs_owner(pod: Pod, known: Owners, settings: Settings) -> bool:
     """Whether the Pod has a container by the name of the owner container, and so may be ContainerSSH."""
-    names = {settings.owner_container or "containerssh", *(owner.container for owner in known.owners)}
+    names = {settings.owner_container or OWNER_CONTAINER, *(owner.container for owner in known.owners)}
     return any(container.name in names for container in pod.spec.containers)
 
 
@@ -86,19 +97,12 @@ async def _by_name(api: Api, settings: Settings, known: Owners, uid: str, name: 
     except ApiError as error:
         if not error.not_found:
             raise
-        return confirmed(known, uid, api.now())
+        return confirmed(known, uid, api.time.now())
     if pod.metadata.uid != uid:
-        return confirmed(known, uid, api.now())  # another Pod has its name now
-    return known.saw(facts.owner_pod(pod, settings.owner_container), api.now())
+        return confirmed(known, uid, api.time.now())  # another Pod has its name now
+    return known.saw(owner_pod(pod, settings.owner_container), api.time.now())
 
 
 async def _list(api: Api, settings: Settings, selector: str) -> list[Pod]:
-    read: list[Pod] = []
-
-    def take(items: list[Pod], broken: list[str]) -> None:
-        if broken:
-            raise Malformed(f"an owner Pod cannot be read: {broken[0]}")
-        read.extend(items)
-
-    await list_all(api, PODS, settings.owner_namespace, {"labelSelector": selector}, _pods, take)
-    return read
+    found = await list_all(api, selected_pods(settings, selector))
+    return found.whole("an owner Pod")

@@ -13,7 +13,8 @@ from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.kube import resources
-from ssh_session_gc.kube.client import Api, connect, loader
+from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import Fault
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.server import ApiServer
@@ -74,7 +75,7 @@ async def scene(tmp_path: Path, lease: LeaseRef | None = None, **settings: Any) 
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url)
     try:
         async with connect(loader(str(kubeconfig), None), Metrics(dry_run=False)) as api:
-            elector = Elector(api, lease, lambda _: None)
+            elector = Elector(api, lease)
             yield Scene(
                 store, server, Deleter(api, Settings(session_namespace=SESSIONS, **settings), elector), elector
             )

@@ -1,6 +1,6 @@
-"""What a Pod on the wire says, in the core's terms: a session, an owner Pod, a selector.
+"""What a Pod on the wire says, in the core's terms: a session, or a Pod of the owner's.
 
-Knows how Kubernetes states each fact and what is missing when. Does not know what follows from it (``core.policy``).
+Knows how Kubernetes states each fact and what is missing when. Does not know what follows from it (``core.rules``).
 Nothing in a Pod is trusted: text that somebody else wrote is made printable and short here, once (``core.text``), and
 what is to become part of a path is checked.
 """
@@ -15,16 +15,14 @@ from ssh_session_gc.core.names import LONGEST_NAME, is_name, is_uid
 from ssh_session_gc.core.owners import OwnerPod, Span
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import parse_duration
+from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.wire import (
     Annotations,
     ContainerStatus,
-    Decoder,
     Labels,
-    Malformed,
     Pod,
     State,
     Terminated,
-    Workload,
 )
 
 _NO_NOTES, _NO_LABELS = Annotations(), Labels()
@@ -32,11 +30,13 @@ _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
 # As many Pods have the same phase, they share one text (Kubernetes documentation, "Pod phase").
 _PHASES = {phase: phase for phase in ("Pending", "Running", "Succeeded", "Failed", "Unknown")}
+OWNER_CONTAINER = "containerssh"
+"""The container in which ContainerSSH runs, unless an operator names another."""
 LONGEST = LONGEST_NAME + 1
 """Characters that are looked at of what should be a name or uid: one more than either may have."""
 
 
-def session(pod: Pod) -> Session:
+def session_of(pod: Pod) -> Session:
     """The session that this Pod is.
 
     ``keep`` takes what Go's ``strconv.ParseBool`` takes. Annotations that cannot be read are ignored and named
@@ -93,7 +93,7 @@ def _name(text: str) -> str:
     return text if is_name(text) else ""
 
 
-SESSIONS = Decoder(Pod, session)
+SESSIONS = Decoder(Pod, session_of)
 """Reads Pods and keeps the sessions that they are: a tenth of what a Pod takes."""
 
 
@@ -104,7 +104,7 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
     container that the Pod does not have counts as not started yet, which keeps what the Pod may own.
     """
     names = [container.name for container in pod.spec.containers]
-    name = wanted or ("containerssh" if "containerssh" in names or not names else names[0])
+    name = wanted or (OWNER_CONTAINER if OWNER_CONTAINER in names or not names else names[0])
     found = _status_of(pod, name)
     state = (found and found.state) or State()
     last = (found and found.last_state) or State()
@@ -122,27 +122,6 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
         unreachable=_cut_off(pod),
         clock_ahead=_clock_ahead(pod),
     )
-
-
-def selector(workload: Workload) -> str:
-    """The workload's selector in the form of the ``labelSelector`` parameter. Raises Malformed for an operator
-    that Kubernetes' documentation does not name: with half a selector, half the owners would be missed."""
-    chosen = workload.spec.selector
-    parts = [f"{key}={value}" for key, value in sorted((chosen.match_labels or {}).items())]
-    for requirement in chosen.match_expressions or ():
-        key, values = requirement.key, ",".join(requirement.values or ())
-        match requirement.operator:
-            case "In":
-                parts.append(f"{key} in ({values})")
-            case "NotIn":
-                parts.append(f"{key} notin ({values})")
-            case "Exists":
-                parts.append(key)
-            case "DoesNotExist":
-                parts.append(f"!{key}")
-            case other:
-                raise Malformed(f"the workload's selector has an unknown operator {printable(other)}")
-    return ",".join(parts)
 
 
 _OVER = frozenset(("Succeeded", "Failed"))

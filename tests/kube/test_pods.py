@@ -6,7 +6,7 @@ import pytest
 
 from ssh_session_gc.core.model import KEEP, OWNER_POD_UID
 from ssh_session_gc.core.owners import OwnerPod, Span
-from ssh_session_gc.kube import facts
+from ssh_session_gc.kube import pods
 from tests.kube.test_wire import AT, ENDED, RUNNING, annotated, decoded, owner, status
 
 
@@ -17,41 +17,41 @@ def kubelet(at: str, **more: str) -> dict[str, Any]:
 
 def test_a_session_is_the_whole_of_what_its_pod_says() -> None:
     waiting = status({"waiting": {"reason": "ErrImagePull"}})
-    told = facts.session(
+    told = pods.session_of(
         decoded(metadata={"deletionTimestamp": "2026-11-23T03:01:00Z"}, status={"phase": "Pending", **waiting})
     )
     assert (told.name, told.phase, told.waiting) == ("containerssh-abcde", "Pending", "ErrImagePull")
     assert (told.deletion, told.stamp_uid, told.stamp_name) == (AT + 60, "", "")
-    assert facts.session(decoded()).waiting == ""
-    assert facts.session(decoded(status={"phase": "P" * 100})).phase == "P" * 31 + "…"
+    assert pods.session_of(decoded()).waiting == ""
+    assert pods.session_of(decoded(status={"phase": "P" * 100})).phase == "P" * 31 + "…"
 
 
 @pytest.mark.parametrize("uid", ["a/b", "../x", "a" * 65, "-a", "a\n"])
 def test_a_stamp_that_is_no_uid_is_ignored_and_named(uid: str) -> None:
-    told = facts.session(annotated(**{OWNER_POD_UID: uid}))
+    told = pods.session_of(annotated(**{OWNER_POD_UID: uid}))
     assert (told.stamp_uid, told.invalid) == ("", (OWNER_POD_UID,))
 
 
 @pytest.mark.parametrize(("texts", "keep"), [("1 t T TRUE true True", True), ("0 f F FALSE false False", False)])
 def test_keep_is_written_as_go_reads_it(texts: str, keep: bool) -> None:
     for text in texts.split():
-        told = facts.session(annotated(**{KEEP: text}))
+        told = pods.session_of(annotated(**{KEEP: text}))
         assert (told.keep, told.invalid) == (keep, ())
 
 
 def test_a_pod_without_containers_has_not_started() -> None:
-    told = facts.session(decoded(spec={"containers": []}))
+    told = pods.session_of(decoded(spec={"containers": []}))
     assert (told.started, told.waiting) == (None, "")
 
 
 def test_the_second_restart_hides_the_first_start() -> None:
-    assert facts.session(decoded(status=status(RUNNING, ENDED, 2))).started == AT
+    assert pods.session_of(decoded(status=status(RUNNING, ENDED, 2))).started == AT
 
 
 def test_a_start_by_a_clock_that_is_ahead() -> None:
     # It says nine seconds past, and was written at four past: the clock is five ahead, and a second may be lost.
     ahead = decoded(metadata=kubelet("2026-11-23T03:00:04Z"), status=status(RUNNING))
-    assert facts.session(ahead).started == AT + 3
+    assert pods.session_of(ahead).started == AT + 3
 
 
 def test_a_session_ended_with_the_last_of_its_containers() -> None:
@@ -60,7 +60,7 @@ def test_a_session_ended_with_the_last_of_its_containers() -> None:
 
     def finished(*ends: str | None, **more: Any) -> float | None:
         statuses = [ended(f"c{n}", at) for n, at in enumerate(ends)]
-        return facts.session(decoded(status={"phase": "Succeeded", "containerStatuses": statuses, **more})).finished
+        return pods.session_of(decoded(status={"phase": "Succeeded", "containerStatuses": statuses, **more})).finished
 
     assert finished("2026-11-23T03:00:07Z", "2026-11-23T03:00:20Z", None) == AT + 20
     conditions = [
@@ -76,7 +76,7 @@ def owner_of(
     """The owner that a Pod with this status is; its container is called as ``status`` calls it."""
     metadata = more.pop("metadata", {})
     told = {"status": status(state, last, restarts) | more, "metadata": metadata}
-    return facts.owner_pod(decoded(**told), "shell")
+    return pods.owner_pod(decoded(**told), "shell")
 
 
 def test_an_owner_is_the_whole_of_what_its_pod_says() -> None:
@@ -163,9 +163,9 @@ UNDATED = {"type": "ContainersReady", "status": "True"}
 )  # fmt: skip
 def test_by_how_much_a_clock_is_ahead(written: dict[str, Any], told: dict[str, Any], ahead: float) -> None:
     pod = decoded(metadata=written, status=told)
-    assert facts.owner_pod(pod, "shell").clock_ahead == ahead
+    assert pods.owner_pod(pod, "shell").clock_ahead == ahead
 
 
 def test_a_session_s_start_is_no_earlier_than_its_pod() -> None:
     far = decoded(metadata=kubelet("2026-11-23T03:00:00Z"), status=status(RUNNING))
-    assert facts.session(far).started == AT
+    assert pods.session_of(far).started == AT

@@ -1,0 +1,75 @@
+"""What every source of facts has: whether it is in step with the cluster, and whoever wants to hear of changes.
+
+Knows what is worth a log line about a stream. Does not know what the stream brings: each source is a file of its own.
+"""
+
+import structlog
+
+from ssh_session_gc.kube.listeners import Listeners
+from ssh_session_gc.kube.servertime import ServerTime
+from ssh_session_gc.settings import Settings
+from ssh_session_gc.telemetry.metrics import Metrics, Stream
+
+log = structlog.stdlib.get_logger()
+
+UNREAD = "it has not been read yet"
+"""Why every source is out of step at first."""
+
+
+class Hopeless(Exception):
+    """The sessions cannot be read at all: one line that says why and what to do."""
+
+
+class Source:
+    """One source of facts. It is the Sink of its stream."""
+
+    stream: Stream
+
+    def __init__(self, settings: Settings, metrics: Metrics, time: ServerTime) -> None:
+        self._settings, self._metrics, self._time = settings, metrics, time
+        self.changes: Listeners[str | None] = Listeners()
+        """Told the uid of what appeared, changed or went; None where more than that changed."""
+        self.has_synced = False
+        self.out_of_sync: str | None = UNREAD
+        """Why it is out of step; None while it is in step."""
+        self.last_news: float | None = None
+        """When it last brought anything; None before the first list."""
+        self._reported: str | None = None
+        """The cause of the present trouble, once it was logged."""
+
+    @property
+    def incomplete(self) -> str | None:
+        """Single changes suffice."""
+        return None
+
+    def sync(self, out_of_sync: str | None) -> None:
+        """Notes that the stream is in step (None), or has fallen behind and why."""
+        if out_of_sync is None:
+            self.has_synced = True
+            if self._reported:
+                self._reported = None
+                log.info("stream_restored", stream=self.stream)
+        self.out_of_sync = out_of_sync
+        self._metrics.synced(self.stream, out_of_sync is None)
+
+    def clock_moved(self, seconds: float) -> None:
+        """Moves what was dated by the API server's clock."""
+        if self.last_news is not None:
+            self.last_news += seconds
+
+    def arrived(self) -> None:
+        """Notes that something came: a list, an event, a bookmark."""
+        self.last_news = self._time.now()
+        self._metrics.event(self.stream, self.last_news)
+
+    def restarted(self, cause: str, detail: str) -> None:
+        """Notes that a list or a watch ended and is taken up again. Logs each cause once, until it is over."""
+        self._metrics.restarted(self.stream, cause)
+        if cause == "closed":
+            log.debug("watch_ended", stream=self.stream)
+        elif cause != self._reported:
+            self._reported = cause
+            hint = (
+                "grant get, list and watch on it in that namespace, by a Role" if cause == "forbidden" else "retrying"
+            )
+            log.warning("stream_interrupted", stream=self.stream, cause=cause, error=detail, hint=hint)

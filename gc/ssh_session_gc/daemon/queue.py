@@ -1,0 +1,117 @@
+"""When each session is to be looked at next: the last verdict on it, its due, and what keeps it back.
+
+Knows the words of a workqueue: what is due, what is being processed, what backs off. Does not know what is done with
+a session whose time has come (``validation``, ``workers``), or why all of them may have to wait (``holds``).
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Iterator
+
+from ssh_session_gc.cluster.cluster import Cluster
+from ssh_session_gc.core.model import Reason, Session, Verdict
+from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import judge
+from ssh_session_gc.daemon.timers import Timers
+from ssh_session_gc.kube.servertime import ServerTime
+
+EARLY = 0.002
+"""Seconds before a due at which a long sleep ends, to be followed by a short one: long timers fire late."""
+
+
+class Queue:
+    """The sessions, each with its verdict. More attributes than most, since whatever the daemon keeps of a session
+    between two looks is kept, and forgotten, here."""
+
+    def __init__(self, cluster: Cluster, time: ServerTime, policy: Policy) -> None:
+        self._cluster, self._time, self._policy = cluster, time, policy
+        self.verdicts: dict[str, Verdict] = {}
+        """The last verdict on each session, by uid."""
+        self._timers = Timers()
+        self.processing: set[str] = set()
+        """Sessions that were taken and not released yet."""
+        self.backoff: dict[str, float] = {}
+        """Sessions that are not to be taken before this moment of our own clock (``loop.time()``), which nobody
+        sets."""
+        self.settled: dict[str, tuple[Reason | None, bool]] = {}
+        """What needs no second time: the deletion was accepted, or announced in a dry run, for this verdict."""
+        self._local = asyncio.get_running_loop().time
+        self._woken = asyncio.Event()
+
+    def __len__(self) -> int:
+        """How many sessions have a timer."""
+        return len(self._timers)
+
+    def judge_all(self) -> None:
+        """Judges all sessions anew."""
+        if sessions := self._cluster.sessions.by_uid:  # before the first of them nobody may have told the time
+            owners, now = self._cluster.owners, self._time.now()
+            for session in sessions.values():
+                self._judge(session, owners, now)
+
+    def judge(self, session: Session) -> None:
+        """Judges one session anew and sets its timer."""
+        self._judge(session, self._cluster.owners, self._time.now())
+
+    def forget(self, uid: str) -> None:
+        """Keeps nothing of a session that is gone. One that is being processed is forgotten when it is released."""
+        for per_session in (self.verdicts, self.backoff, self.settled):
+            per_session.pop(uid, None)
+        self._timers.cancel(uid)
+
+    def take(self) -> Iterator[str]:
+        """The sessions whose time has come, the earliest first. They are being processed until they are released."""
+        if self._timers:
+            for uid in self._timers.take(self._time.now()):
+                self.processing.add(uid)
+                yield uid
+
+    def release(self, uids: Iterable[str], wait: float = 0.0) -> None:
+        """Ends the processing of these sessions. They are not taken for ``wait`` seconds and a little more."""
+        for uid in uids:
+            self.processing.discard(uid)
+            if session := self._cluster.sessions.by_uid.get(uid):
+                if wait:
+                    self.backoff[uid] = self._local() + wait * random.uniform(1.0, 1.2)  # noqa: S311
+                else:
+                    self.backoff.pop(uid, None)
+                self.judge(session)
+
+    def settle(self, uid: str, verdict: Verdict) -> None:
+        """Does not take this session again for the same verdict. It may be gone already."""
+        if uid in self._cluster.sessions.by_uid:
+            self.settled[uid] = (verdict.reason, verdict.force)
+
+    def wake(self) -> None:
+        """Ends the sleep."""
+        self._woken.set()
+
+    def begin_turn(self) -> None:
+        """Begins a turn: what happens from now on ends the sleep at its end."""
+        self._woken.clear()
+
+    async def sleep(self, *, held: bool) -> None:
+        """Returns when the next session is due, or when woken. While all are ``held`` no due counts."""
+        due = None if held else self._timers.next()
+        delay = None if due is None else max(0.0, due - self._time.now())
+        if delay is not None and delay > 2 * EARLY:
+            delay -= EARLY
+        try:
+            async with asyncio.timeout(delay):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    def _judge(self, session: Session, owners: Owners, now: float) -> None:
+        uid = session.uid
+        verdict = self.verdicts[uid] = judge(session, owners, self._policy, now)
+        settled = uid in self.settled and self.settled[uid] == (verdict.reason, verdict.force)
+        if verdict.due is None or uid in self.processing or settled:
+            self._timers.cancel(uid)
+            return
+        look = verdict.due
+        if uid in self.backoff and (wait := self.backoff[uid] - self._local()) > 0:
+            look = max(look, now + wait)
+        if self._timers.set(uid, look):
+            self.wake()

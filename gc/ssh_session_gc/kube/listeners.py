@@ -1,0 +1,26 @@
+"""Whoever wants to be told of something: the one way in which this program notifies.
+
+Knows how to subscribe and to leave. Does not know what is told.
+"""
+
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+P = ParamSpec("P")
+
+
+class Listeners(Generic[P]):
+    """Functions that are called in the order in which they subscribed."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[P, None]] = []
+
+    def subscribe(self, listener: Callable[P, None]) -> Callable[[], None]:
+        """Has it called from now on. Returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(self, *args: P.args, **more: P.kwargs) -> None:
+        """Calls them all."""
+        for listener in tuple(self._listeners):
+            listener(*args, **more)
