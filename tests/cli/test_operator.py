@@ -201,6 +201,12 @@ def test_help_has_examples_and_groups(monkeypatch: Patch, capsys: Capture) -> No
         assert "SSH_SESSION_GC_MAX_AGE is --max-age" in out
 
 
+def test_arguments_are_no_options(monkeypatch: Patch, capsys: Capture) -> None:
+    usage, _, rest = ends(monkeypatch, capsys, "explain", "--help").out.partition("\n")
+    assert usage.endswith("explain [OPTIONS] POD")
+    assert "\n  POD" not in rest
+
+
 def test_errors_of_the_plugin_carry_its_name(monkeypatch: Patch, capsys: Capture) -> None:
     end = ends(monkeypatch, capsys, "plan", "--nope", program="/usr/bin/kubectl-session_gc")
     assert end.err.startswith("kubectl session-gc: ")

@@ -120,7 +120,11 @@ class Command(click.Command):
                 for args, text in self._examples:
                     formatter.write_text(f"# {text}")
                     formatter.write_text(f"{ctx.command_path}{args}")
-        options = [(getattr(p, "group", Group.OTHER), p.get_help_record(ctx)) for p in self.get_params(ctx)]
+        options = [
+            (getattr(param, "group", Group.OTHER), param.get_help_record(ctx))
+            for param in self.get_params(ctx)
+            if not isinstance(param, click.Argument)  # the usage line has these
+        ]
         for group in Group:
             if records := [record for each, record in options if each is group and record is not None]:
                 with formatter.section(group):
