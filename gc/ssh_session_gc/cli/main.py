@@ -95,7 +95,7 @@ def check(call: click.Context, /, **given: Any) -> int:
     return _work(show_findings(given, options.settings(given, call)), given)
 
 
-@cli.command()
+@cli.command(cls=params.Command)
 @click.option("--keep-running", is_flag=True, help="Go on after the story, with the metrics up, until stopped.")
 @params.option("--listen", "Address for the metrics.", type=params.LISTEN, default="127.0.0.1:0")
 def demo(keep_running: bool, listen: tuple[str, int]) -> int:
@@ -105,7 +105,7 @@ def demo(keep_running: bool, listen: tuple[str, int]) -> int:
     return asyncio.run(play(*listen, keep_running=keep_running))
 
 
-@cli.command("completion")
+@cli.command("completion", cls=params.Command)
 @click.argument("shell", type=click.Choice(completion.SHELLS))
 def complete(shell: str) -> None:
     """Print the completion script for SHELL, to be sourced.

@@ -3,6 +3,7 @@
 Knows the forms of values and click's ways. Does not know which options there are (``options``).
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -111,7 +112,10 @@ class Command(click.Command):
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **more: Any) -> None:
         super().__init__(*args, **more)
         self._examples = examples
-        self.epilog = "Every option has a variable, too: SSH_SESSION_GC_MAX_AGE is --max-age. The option wins."
+        # click would cut it where the line of the terminal ends.
+        self.short_help = " ".join(inspect.cleandoc(self.help or "").partition("\n\n")[0].split())
+        if any(param.name == "max_age" for param in self.params):
+            self.epilog = "Every option has a variable, too: SSH_SESSION_GC_MAX_AGE is --max-age. The option wins."
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the examples and the options."""
