@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import yaml
 
-from ssh_session_gc.cli.main import cli
+from ssh_session_gc.cli.program import cli
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import Fault, World
 from tests import debian

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from ssh_session_gc.cli.main import cli
-from ssh_session_gc.cli.params import parse_listen
+from ssh_session_gc.cli.program import cli
+from ssh_session_gc.cli.values import parse_listen
 from tests.cli.ends import ends
 
 RUN = ("run",)
