@@ -18,7 +18,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import yaml
 
 from ssh_session_gc.cli.check import CheckOptions
-from ssh_session_gc.cli.common import Common
+from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.options import read
 from ssh_session_gc.cli.program import cli
 from ssh_session_gc.cli.run import RunOptions
@@ -214,7 +214,7 @@ def settings(container: Document) -> Settings:
             return read(RunOptions, context).settings()
         case "check":
             return read(CheckOptions, context).settings()
-    return read(Common, context).settings()
+    return read(CommonOptions, context).settings()
 
 
 def container(documents: Sequence[Document], kind: str = "Deployment") -> Document:

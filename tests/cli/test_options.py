@@ -5,7 +5,7 @@ import pytest
 
 from ssh_session_gc.cli.check import CheckOptions
 from ssh_session_gc.cli.command import command
-from ssh_session_gc.cli.common import Common
+from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.explain import explain
 from ssh_session_gc.cli.options import Section, declared, flag, given, option, option_class, read, repeated
 from ssh_session_gc.cli.plan import PlanOptions
@@ -83,7 +83,7 @@ def test_a_command_has_its_own_defaults() -> None:
 
 
 def test_the_defaults_of_the_options_are_those_of_the_settings() -> None:
-    for settings in (Common().settings(), CheckOptions().settings(), RunOptions().settings()):
+    for settings in (CommonOptions().settings(), CheckOptions().settings(), RunOptions().settings()):
         assert settings == Settings()
     assert PlanOptions().common.logging.log_level == "warning"
     for each, level in ((run, "info"), (explain, "warning")):
@@ -92,9 +92,9 @@ def test_the_defaults_of_the_options_are_those_of_the_settings() -> None:
 
 
 def test_settings_follow_from_options() -> None:
-    assert Common(owner="none").settings().policy.ownerless is False
-    assert Common(owner=OwnerRef("daemonset", "a", "b")).settings().owner_namespace == "a"
-    by_label = Common(owner_selector="a=b", owner_namespace="c").settings()
+    assert CommonOptions(owner="none").settings().policy.ownerless is False
+    assert CommonOptions(owner=OwnerRef("daemonset", "a", "b")).settings().owner_namespace == "a"
+    by_label = CommonOptions(owner_selector="a=b", owner_namespace="c").settings()
     assert (by_label.owner, by_label.owner_selector, by_label.owner_namespace) == (None, "a=b", "c")
     assert RunOptions(dry_run=DryRun.SERVER, concurrency=7).settings().dry_run is DryRun.SERVER
 

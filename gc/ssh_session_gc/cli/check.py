@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import replace
 
-from ssh_session_gc.cli.cluster import Target, cluster
+from ssh_session_gc.cli.cluster import ClusterOptions, cluster
 from ssh_session_gc.cli.command import command
-from ssh_session_gc.cli.common import Common
+from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.lease import LeaseOptions
 from ssh_session_gc.cli.options import option_class
 from ssh_session_gc.cli.work import work
@@ -17,7 +17,7 @@ from ssh_session_gc.settings import Settings
 class CheckOptions:
     """The options of ``check``."""
 
-    common: Common = Common()
+    common: CommonOptions = CommonOptions()
     election: LeaseOptions = LeaseOptions()
 
     def settings(self) -> Settings:
@@ -36,7 +36,7 @@ def check(options: CheckOptions) -> int:
     return work(_check(options.common.target, options.settings()), options.common.logging)
 
 
-async def _check(target: Target, settings: Settings) -> int:
+async def _check(target: ClusterOptions, settings: Settings) -> int:
     """Shows the findings; returns 1 if one of them is bad."""
     from rich.console import Console
     from rich.text import Text

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @option_class
-class Target:
+class ClusterOptions:
     """The options that name a cluster."""
 
     kubeconfig: str | None = option(
@@ -41,7 +41,7 @@ class Target:
 
 
 @asynccontextmanager
-async def cluster(target: Target, observer: "Observer", *, lively: bool = False) -> AsyncIterator["Api"]:
+async def cluster(target: ClusterOptions, observer: "Observer", *, lively: bool = False) -> AsyncIterator["Api"]:
     """Connects to the API server of a cluster. A simulated cluster goes on living where ``lively`` says so.
 
     Raises click.ClickException where there is no such cluster.

@@ -1,16 +1,16 @@
 """The options that every command on a cluster takes, and the settings that come of them.
 
-A new one is a field of ``Common`` and a line in ``Common.settings``.
+A new one is a field of ``CommonOptions`` and a line in ``CommonOptions.settings``.
 """
 
 from typing import Literal
 
 import click
 
-from ssh_session_gc.cli.cluster import Target
+from ssh_session_gc.cli.cluster import ClusterOptions
 from ssh_session_gc.cli.options import Section, given, option, option_class
 from ssh_session_gc.cli.values import DURATION, GRACE, NAME, OWNER, POSITIVE_DURATION, SELECTOR, TEXT
-from ssh_session_gc.cli.work import Logging
+from ssh_session_gc.cli.work import LogOptions
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.settings import OwnerRef, Settings
@@ -24,10 +24,10 @@ def _rule(text: str, default: float, kind: click.ParamType[float] = DURATION) ->
 
 
 @option_class
-class Common:
+class CommonOptions:
     """Where the cluster is, who is a session and who an owner, the limits of the rules, and the log."""
 
-    target: Target = Target()
+    target: ClusterOptions = ClusterOptions()
     session_namespace: str = option(
         "Namespace of the session Pods.", NAME, Section.WHO, default=_SETTINGS.session_namespace
     )
@@ -75,7 +75,7 @@ class Common:
     force_after: float = _rule(
         "Time after which a deletion that led to nothing is repeated with grace 0; 0 never does.", _POLICY.force_after
     )
-    logging: Logging = Logging()
+    logging: LogOptions = LogOptions()
 
     def settings(self) -> Settings:
         """Returns what they set. Raises click.UsageError where they contradict each other."""

@@ -2,21 +2,21 @@
 
 import click
 
-from ssh_session_gc.cli.cluster import Target, cluster
+from ssh_session_gc.cli.cluster import ClusterOptions, cluster
 from ssh_session_gc.cli.command import command
-from ssh_session_gc.cli.common import Common
+from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.pods import POD, pod_name
 from ssh_session_gc.cli.work import work
 from ssh_session_gc.settings import Settings
 
 
 @command(POD, examples=[(" containerssh-4c95c", "why this one is kept or deleted, and when")])
-def explain(common: Common, pod: str) -> int:
+def explain(common: CommonOptions, pod: str) -> int:
     """Show everything that decides about the session POD; delete nothing."""
     return work(_explain(common.target, common.settings(), pod_name(pod)), common.logging)
 
 
-async def _explain(target: Target, settings: Settings, name: str) -> int:
+async def _explain(target: ClusterOptions, settings: Settings, name: str) -> int:
     from rich.console import Console
 
     from ssh_session_gc.core.explain import explain as take_apart

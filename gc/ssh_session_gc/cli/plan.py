@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from ssh_session_gc.cli.cluster import Target, cluster
+from ssh_session_gc.cli.cluster import ClusterOptions, cluster
 from ssh_session_gc.cli.command import command
-from ssh_session_gc.cli.common import Common
+from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.options import Section, flag, option, option_class, repeated
 from ssh_session_gc.cli.values import INSTANT, TEXT, Form, OneOf
 from ssh_session_gc.cli.work import work
@@ -28,7 +28,7 @@ SOMETHING_DUE = 3
 class PlanOptions:
     """The options of ``plan``."""
 
-    common: Common = Common()
+    common: CommonOptions = CommonOptions()
     output: Form = option(
         "Form of the plan. 'name' lists what would be deleted now, unless --verdict says otherwise.",
         OneOf(Form),
@@ -116,7 +116,7 @@ async def _plan(options: PlanOptions, settings: Settings) -> int:
     return SOMETHING_DUE if options.exit_code and made.summary[Action.COLLECT] else 0
 
 
-async def _from_cluster(target: Target, settings: Settings) -> Snapshot:
+async def _from_cluster(target: ClusterOptions, settings: Settings) -> Snapshot:
     from ssh_session_gc.cli.plan_output import Progress
     from ssh_session_gc.preview.snapshot import read
     from ssh_session_gc.telemetry.metrics import Metrics

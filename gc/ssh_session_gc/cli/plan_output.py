@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ssh_session_gc.cli.cluster import Target, cluster
+from ssh_session_gc.cli.cluster import ClusterOptions, cluster
 from ssh_session_gc.cli.values import Form
 from ssh_session_gc.cli.work import stopped
 from ssh_session_gc.core.plan import Plan, Wanted
@@ -76,7 +76,7 @@ def show(plan: Plan, form: Form, *, again: bool = False) -> None:
     click.echo(text, nl=False)
 
 
-async def watch(target: Target, settings: Settings, wanted: Wanted, form: Form) -> None:
+async def watch(target: ClusterOptions, settings: Settings, wanted: Wanted, form: Form) -> None:
     """Shows the plan as the cluster changes, until a signal ends it. Raises CannotRead."""
     stop = stopped()
     metrics = Metrics(dry_run=True)

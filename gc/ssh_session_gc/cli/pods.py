@@ -4,7 +4,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ssh_session_gc.cli.cluster import cluster
-from ssh_session_gc.cli.common import Common
+from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.options import read as read_options
 from ssh_session_gc.core.names import parse_name
 
@@ -29,7 +29,7 @@ def _complete(context: click.Context, _: click.Parameter, incomplete: str) -> li
     from ssh_session_gc.telemetry.metrics import Metrics
 
     async def names() -> list[CompletionItem]:
-        common = read_options(Common, context)
+        common = read_options(CommonOptions, context)
         settings = common.settings()
         async with asyncio.timeout(PATIENCE), cluster(common.target, Metrics(dry_run=True)) as api:
             snapshot = await read(api, settings)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import click
 
-from ssh_session_gc.cli.cluster import Target, cluster
+from ssh_session_gc.cli.cluster import ClusterOptions, cluster
 from ssh_session_gc.cli.command import command
-from ssh_session_gc.cli.common import Common
+from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.lease import LeaseOptions
 from ssh_session_gc.cli.options import Section, option, option_class
 from ssh_session_gc.cli.values import LISTEN, Address, OneOf
@@ -22,7 +22,7 @@ _SETTINGS = Settings()
 class RunOptions:
     """The options of ``run``."""
 
-    common: Common = Common()
+    common: CommonOptions = CommonOptions()
     dry_run: DryRun = option(
         "Delete nothing: 'client' only says what it would delete, 'server' also asks the API server. "
         "Without a value: client.",
@@ -67,7 +67,7 @@ def run(options: RunOptions) -> int:
     return work(_run(options.common.target, options.settings(), options.listen), options.common.logging)
 
 
-async def _run(target: Target, settings: Settings, listen: Address) -> int:
+async def _run(target: ClusterOptions, settings: Settings, listen: Address) -> int:
     from ssh_session_gc.daemon.daemon import Daemon, StartError
     from ssh_session_gc.telemetry.metrics import Metrics
 

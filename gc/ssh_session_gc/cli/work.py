@@ -22,14 +22,14 @@ _LEVELS: click.Choice[LogLevel] = click.Choice(get_args(LogLevel))
 
 
 @option_class
-class Logging:
+class LogOptions:
     """The options of the log."""
 
     log_format: LogFormat = option("Form of the log.", _FORMATS, Section.OUTPUT, default="auto")
     log_level: LogLevel = option("Least level logged.", _LEVELS, Section.OUTPUT, default="warning")
 
 
-def work(task: Coroutine[None, None, int], logging: Logging) -> int:
+def work(task: Coroutine[None, None, int], logging: LogOptions) -> int:
     """Does the work and returns its exit status.
 
     A mistake of ours becomes one line on stderr, with a traceback in the log for the report.
