@@ -19,7 +19,7 @@ from tests.bench.pods import SELECTOR, SESSIONS
 OPTIONS = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 30}
 _IMPORTS = """
 import sys
-import ssh_session_gc.cli.main, ssh_session_gc.cli.run, ssh_session_gc.telemetry.log
+import ssh_session_gc.cli.main, ssh_session_gc.daemon.daemon, ssh_session_gc.telemetry.log, rich.console
 print("\\n".join(name for name in sys.modules if not name.startswith(("ssh_session_gc", "__"))))
 """
 

@@ -16,7 +16,8 @@ SETTLED = 1.0
 """Seconds after which what was needed for the start alone is given back."""
 FEW = 10_000
 """Up to so many sessions everything is measured several times."""
-IMPORTS = ("pass", "import ssh_session_gc.cli.main, ssh_session_gc.cli.run, ssh_session_gc.telemetry.log")
+_RUN = "import ssh_session_gc.cli.main, ssh_session_gc.daemon.daemon, ssh_session_gc.telemetry.log, rich.console"
+IMPORTS = ("pass", _RUN)
 MIB = 2**20
 
 

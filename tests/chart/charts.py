@@ -17,8 +17,11 @@ import click
 import kubernetes_validate  # type: ignore[import-untyped]
 import yaml
 
-from ssh_session_gc.cli import options
-from ssh_session_gc.cli.main import cli
+from ssh_session_gc.cli.check import CheckOptions
+from ssh_session_gc.cli.common import CommonOptions
+from ssh_session_gc.cli.options import read
+from ssh_session_gc.cli.program import cli
+from ssh_session_gc.cli.run import RunOptions
 from ssh_session_gc.sandbox import Rule
 from ssh_session_gc.settings import Settings
 from tests import tools
@@ -206,7 +209,12 @@ def called(container: Document) -> click.Context:
 def settings(container: Document) -> Settings:
     """The settings that a container runs with. Raises ClickException."""
     context = called(container)
-    return options.settings(context.params, context)
+    match context.info_name:
+        case "run":
+            return read(RunOptions, context).settings()
+        case "check":
+            return read(CheckOptions, context).settings()
+    return read(CommonOptions, context).settings()
 
 
 def container(documents: Sequence[Document], kind: str = "Deployment") -> Document:

@@ -13,13 +13,13 @@ import aiohttp
 import pytest
 import yaml
 
-from ssh_session_gc.cli.main import cli
+from ssh_session_gc.cli.program import cli
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import Fault, World
 from tests import debian
 from tests.chart import charts, promql
 from tests.chart.exports import OTHERS, everything, scrape
-from tests.cli.test_run import Process, process
+from tests.cli.processes import DaemonProcess, process
 from tests.harness import running
 from tests.support import PATIENCE, eventually
 
@@ -424,7 +424,7 @@ async def prometheus(tmp_path: Path, target: str) -> AsyncIterator[Prometheus]:
         await running.wait()
 
 
-async def address(gc: Process) -> str:
+async def address(gc: DaemonProcess) -> str:
     """Where the collector can be scraped."""
     await eventually(lambda: "started" in gc.events(), "the collector has started")
     [line] = [line for line in gc.lines() if line["event"] == "started"]

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from ssh_session_gc import __version__
-from ssh_session_gc.cli import options
-from ssh_session_gc.cli.main import cli
+from ssh_session_gc.cli.options import read
+from ssh_session_gc.cli.program import cli
+from ssh_session_gc.cli.run import RunOptions
 from ssh_session_gc.core.times import parse_duration
 from ssh_session_gc.settings import LeaseRef
 from tests.chart import charts
@@ -597,7 +598,7 @@ def test_two_ways_to_name_the_owner_are_refused_as_by_the_program() -> None:
     context = cli.commands["run"].make_context("run", both)
     words = "exclude each other: give one of them"
     with pytest.raises(click.UsageError, match=words):
-        options.settings(context.params, context)
+        read(RunOptions, context).settings()
     for owner in ("statefulset/a/b", "none"):
         assert words in refusal({"config": {"owner": owner, "ownerSelector": "a=b"}})
 

@@ -1,4 +1,4 @@
-"""The command in this process: its exit status and what it prints."""
+"""A command line run in this process: its exit status and what it prints."""
 
 import io
 import sys
@@ -11,7 +11,7 @@ from ssh_session_gc.cli.main import main
 
 
 class End(NamedTuple):
-    """How a command ended."""
+    """An exit status, and what came on stdout and stderr."""
 
     status: int
     out: str
@@ -25,7 +25,7 @@ def ends(
     stdin: bytes = b"",
     program: str = "ssh-session-gc",
 ) -> End:
-    """Runs one command line. Whatever it does with the log is undone."""
+    """Runs one command line. Undoes whatever it does with the log."""
     monkeypatch.setattr(sys, "argv", [program, *args])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
     before = structlog.get_config()

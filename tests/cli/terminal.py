@@ -18,7 +18,7 @@ from typing import Self
 import pyte
 
 PATIENCE = 60.0
-"""Seconds after which what has not appeared never will. Only a failing test waits so long."""
+"""Seconds after which a test that waits for the screen fails."""
 
 
 class Terminal:
@@ -27,7 +27,7 @@ class Terminal:
     def __init__(self, home: Path, *command: str, columns: int = 120, rows: int = 30, **env: str) -> None:
         self.screen = pyte.Screen(columns, rows)
         self.raw = b""
-        """Everything that came."""
+        """Every byte that came."""
         self._stream = pyte.ByteStream(self.screen)
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -58,24 +58,24 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What is on the screen."""
+        """The lines on the screen."""
         return "\n".join(line.rstrip() for line in self.screen.display)
 
     def shows(self, *words: str) -> None:
-        """Returns when all of this is on the screen."""
+        """Returns when all of these words are on the screen."""
         self._until(lambda: all(word in self.text for word in words), f"{words}")
 
     def type(self, keys: str) -> None:
-        """Somebody types."""
+        """Types these keys."""
         os.write(self._master, keys.encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        """Somebody changes the window."""
+        """Changes the size of the window."""
         self.screen.resize(rows, columns)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def ends(self) -> int:
-        """The exit status, once it is over and all is on the screen."""
+        """Waits until the program is over and all it printed is on the screen; returns its exit status."""
         self._until(lambda: self._process.poll() is not None and not self._read(0.1), "its end")
         return self._process.returncode
 

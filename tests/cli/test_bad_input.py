@@ -1,4 +1,4 @@
-"""Bad input: one clear line on stderr, the right exit status, nothing done. What needs a server is elsewhere."""
+"""Bad input to any command: one clear line on stderr, the right exit status, and nothing done."""
 
 import os
 import socket
@@ -9,16 +9,14 @@ from pathlib import Path
 import click
 import pytest
 
-from ssh_session_gc.cli.main import cli
-from ssh_session_gc.cli.params import parse_listen
+from ssh_session_gc.cli.program import cli
+from ssh_session_gc.cli.values import parse_listen
 from tests.cli.ends import ends
-
-RUN = ("run",)
 
 
 @pytest.fixture(autouse=True)
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No kubeconfig and no cluster to be found by accident."""
+    """Hides every kubeconfig and cluster that this machine may have."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
@@ -59,6 +57,45 @@ def test_bad_usage(
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert says in err
     assert err.startswith("ssh-session-gc: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "says"),
+    [
+        (("explain", "--sandbox"), 2, "Missing argument 'POD'"),
+        (("explain", "--sandbox", "../x"), 2, "'../x' is no name of a Pod: a name has lower-case"),
+        (("explain", "--sandbox", "nope"), 1, "there is no Pod nope in namespace ssh-sessions"),
+        (("plan", "--sandbox", "--kubeconfig", "x"), 2, "--sandbox and --kubeconfig exclude each other"),
+        (("plan", "--sandbox", "--context", "x"), 2, "--sandbox and --context exclude each other"),
+        (("plan", "--at", "2026-11-23T03:00:00Z", "--sandbox"), 2, "--at goes with --filename"),
+        (("plan", "--at", "yesterday", "-f", "-"), 2, "'yesterday': write it as 2026-11-23T03:10:00Z"),
+        (("plan", "-f", "-", "--sandbox"), 2, "--filename and --sandbox exclude each other"),
+        (("plan", "-f", "-", "--watch"), 2, "--filename and --watch exclude each other"),
+        (("plan", "-f", "-", "--context", "x"), 2, "--filename and --context exclude each other"),
+        (("plan", "--sandbox", "--watch", "-o", "name"), 2, "--watch and --output name exclude each other"),
+        (("plan", "--sandbox", "--watch", "--exit-code"), 2, "--watch and --exit-code exclude each other"),
+        (("plan", "--sandbox", "-o", "xml"), 2, "'table', 'wide', 'json', 'yaml', 'name'"),
+        (("plan", "--sandbox", "--reason", "Old"), 2, "'overage'"),
+        (("plan",), 1, "no kubeconfig at"),
+        (("check", "--kubeconfig", "/nope"), 1, "there is no kubeconfig /nope"),
+        (("check", "--sandbox", "--lease-name", "A B"), 2, "lower-case"),
+        (("completion", "tcsh"), 2, "'bash', 'zsh', 'fish'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    args: tuple[str, ...],
+    status: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    end = ends(monkeypatch, capsys, *args)
+    assert (end.status, end.out, end.err.count("\n")) == (status, "", 1), end
+    assert says in end.err
 
 
 def test_hostile_arguments_cannot_repaint_the_terminal(
@@ -117,7 +154,7 @@ def nobody_listens(tmp_path: Path) -> Path:
 
 
 def failing(*args: str) -> str:
-    """The one line of a command that cannot do its work, in a process of its own."""
+    """Runs the daemon, which cannot do its work, in a process of its own; returns the one line that it prints."""
     ran = subprocess.run(
         [sys.executable, "-m", "ssh_session_gc", "run", "--listen", "127.0.0.1:0", "--log-level", "error", *args],
         capture_output=True,

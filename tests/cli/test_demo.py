@@ -20,12 +20,12 @@ LAST_LINE = re.compile(
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> None:
-    """The demo configures the log for itself."""
+    """Undoes how the demo sets up the log."""
     structlog.reset_defaults()
 
 
 async def played() -> int:
-    """Runs the demo with the time skipped; a minute and a half of it at the most."""
+    """Runs the demo with the time skipped, for at most a minute and a half of it; returns its exit status."""
     playing = asyncio.create_task(demo.play("127.0.0.1", 0, keep_running=False))
     for _ in range(900):
         if playing.done():

@@ -2,13 +2,8 @@
 
 import asyncio
 import json
-import os
 import signal
 import ssl
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,59 +12,9 @@ import trustme
 
 from ssh_session_gc.sandbox import Fault, Identity, Rule, World
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from tests.cli.processes import SCRIPTS, process
+from tests.cli.terminal import Terminal
 from tests.support import eventually
-
-SCRIPTS = Path(sys.executable).parent
-
-
-class Process:
-    """One run of the command."""
-
-    def __init__(self, tmp_path: Path, *args: str, program: str = "ssh-session-gc", **env: str) -> None:
-        self._err = tmp_path / "stderr"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "SSH_SESSION_GC"))}
-        with self._err.open("wb") as err:
-            self._process = subprocess.Popen(
-                [SCRIPTS / program, "run", "--listen", "127.0.0.1:0", *args],
-                stdout=subprocess.PIPE,
-                stderr=err,
-                env=clean | {"HOME": str(tmp_path)} | env,
-            )
-
-    def lines(self) -> list[dict[str, object]]:
-        """The log so far."""
-        return [json.loads(line) for line in self._err.read_text().splitlines() if line.startswith("{")]
-
-    def events(self) -> list[object]:
-        """The names of what was logged so far."""
-        return [line["event"] for line in self.lines()]
-
-    async def ends(self) -> tuple[int, str]:
-        """Exit status and the last line on stderr. stdout must be empty, and nobody sees a traceback."""
-        out, _ = await asyncio.to_thread(self._process.communicate, timeout=30)
-        text = self._err.read_text()
-        assert out == b""
-        assert "Traceback" not in text
-        return self._process.returncode, text.splitlines()[-1]
-
-    def send(self, sign: signal.Signals) -> None:
-        """Sends a signal."""
-        self._process.send_signal(sign)
-
-    def kill(self) -> None:
-        """Leaves nothing behind."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
-
-
-@asynccontextmanager
-async def process(tmp_path: Path, *args: str, program: str = "ssh-session-gc", **env: str) -> AsyncIterator[Process]:
-    made = Process(tmp_path, *args, program=program, **env)
-    try:
-        yield made
-    finally:
-        made.kill()
 
 
 @pytest.mark.parametrize("program", ["ssh-session-gc", "kubectl-session_gc"])
@@ -93,6 +38,15 @@ async def test_a_dry_run_from_a_laptop(tmp_path: Path, program: str, sign: signa
         [line] = [line for line in gc.lines() if line["event"] == "session_would_be_collected"]
         assert (line["pod"], line["reason"], line["level"]) == (alice.name, "OverAge", "info")
         assert not any(request.verb == "delete" for request in world.server.requests)
+
+
+def test_the_dry_run_of_the_sandbox(tmp_path: Path) -> None:
+    run = ("run", "--dry-run", "--sandbox", "--listen", "127.0.0.1:0")
+    with Terminal(tmp_path, "ssh-session-gc", *run, columns=200, rows=40) as terminal:
+        terminal.shows("dry run on http://127.0.0.1:", "nothing is deleted, Ctrl-C ends it")
+        terminal.shows("dry_run", "nothing will be deleted", "user=bob", "user=alice", "user=frank", "user=grace")
+        terminal.type("\x03")
+        assert terminal.ends() == 0
 
 
 async def test_it_deletes_and_says_so(tmp_path: Path) -> None:

@@ -1,32 +1,59 @@
 """Which cluster a command works on: the one that the kubeconfig names, the Pod's own, or a simulated one.
 
-Knows the options ``--kubeconfig``, ``--context`` and ``--sandbox``. Does not know what the command wants there.
+Does not know what the command wants there.
 """
 
-import asyncio
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ssh_session_gc.kube.client import Api, Observer, connect
-from ssh_session_gc.kube.config import Loader, loader
-from ssh_session_gc.kube.errors import ConfigError
+from ssh_session_gc.cli.options import Section, flag, option, option_class
+from ssh_session_gc.cli.values import TEXT
+
+if TYPE_CHECKING:
+    from ssh_session_gc.kube.client import Api, Observer
+    from ssh_session_gc.kube.config import Loader
+
+
+@option_class
+class ClusterOptions:
+    """The options that name a cluster."""
+
+    kubeconfig: str | None = option(
+        "Kubeconfig to use; without one, $KUBECONFIG, ~/.kube/config, or the Pod's own account.",
+        TEXT,
+        Section.CLUSTER,
+    )
+    context: str | None = option("Context of the kubeconfig.", TEXT, Section.CLUSTER)
+    sandbox: bool = flag(
+        "Use a simulated cluster, made for this one run, that has a past with every kind of session in it.",
+        Section.CLUSTER,
+    )
+
+    def refuse_contradictions(self) -> None:
+        """Raises click.UsageError where two clusters are named."""
+        for name, value in (("--kubeconfig", self.kubeconfig), ("--context", self.context)):
+            if self.sandbox and value:
+                raise click.UsageError(f"--sandbox and {name} exclude each other: give one of them")
 
 
 @asynccontextmanager
-async def cluster(given: dict[str, Any], observer: Observer, *, lively: bool = False) -> AsyncIterator[Api]:
-    """The API server that the options name. ``lively``: a simulated cluster does not stand still.
+async def cluster(target: ClusterOptions, observer: "Observer", *, lively: bool = False) -> AsyncIterator["Api"]:
+    """Connects to the API server of a cluster. A simulated cluster goes on living where ``lively`` says so.
 
-    Raises click.ClickException where there is none.
+    Raises click.ClickException where there is no such cluster.
     """
+    from ssh_session_gc.kube.client import connect
+    from ssh_session_gc.kube.config import loader
+    from ssh_session_gc.kube.errors import ConfigError
+
     try:
-        if not given["sandbox"]:
-            async with connect(loader(given["kubeconfig"], given["context"]), observer) as api:
+        if not target.sandbox:
+            async with connect(loader(target.kubeconfig, target.context), observer) as api:
                 yield api
             return
         async with _simulated(lively) as load, connect(load, observer) as api:
@@ -36,8 +63,11 @@ async def cluster(given: dict[str, Any], observer: Observer, *, lively: bool = F
 
 
 @asynccontextmanager
-async def _simulated(lively: bool) -> AsyncIterator[Loader]:
-    # Only here, because it takes as long to load as all the rest.
+async def _simulated(lively: bool) -> AsyncIterator["Loader"]:
+    import asyncio
+    import tempfile
+
+    from ssh_session_gc.kube.config import loader
     from ssh_session_gc.sandbox.story import PAST, QUICK, go_on, lived_in
     from ssh_session_gc.sandbox.world import World
 

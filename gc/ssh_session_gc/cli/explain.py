@@ -1,21 +1,30 @@
 """The command ``explain``: one session, and everything that decides about it."""
 
-from typing import Any
-
 import click
-from rich.console import Console
 
-from ssh_session_gc.cli.cluster import cluster
-from ssh_session_gc.core.explain import explain as take_apart
-from ssh_session_gc.preview import text
-from ssh_session_gc.preview.snapshot import CannotRead, find_one
+from ssh_session_gc.cli.cluster import ClusterOptions, cluster
+from ssh_session_gc.cli.command import command
+from ssh_session_gc.cli.common import CommonOptions
+from ssh_session_gc.cli.pods import POD, pod_name
+from ssh_session_gc.cli.work import work
 from ssh_session_gc.settings import Settings
-from ssh_session_gc.telemetry.metrics import Metrics
 
 
-async def explain(given: dict[str, Any], settings: Settings, name: str) -> int:
-    """Shows it. Raises click.ClickException with one line."""
-    async with cluster(given, Metrics(dry_run=True)) as api:
+@command(POD, examples=[(" containerssh-4c95c", "why this one is kept or deleted, and when")])
+def explain(common: CommonOptions, pod: str) -> int:
+    """Show everything that decides about the session POD; delete nothing."""
+    return work(_explain(common.target, common.settings(), pod_name(pod)), common.logging)
+
+
+async def _explain(target: ClusterOptions, settings: Settings, name: str) -> int:
+    from rich.console import Console
+
+    from ssh_session_gc.core.explain import explain as take_apart
+    from ssh_session_gc.preview import text
+    from ssh_session_gc.preview.snapshot import CannotRead, find_one
+    from ssh_session_gc.telemetry.metrics import Metrics
+
+    async with cluster(target, Metrics(dry_run=True)) as api:
         try:
             snapshot = await find_one(api, settings, name)
         except CannotRead as error:
