@@ -16,7 +16,7 @@ from ssh_session_gc.daemon.fresh import find_selector, list_owner_pods, look_up,
 from ssh_session_gc.kube.client import Api, ApiError, connect, loader
 from ssh_session_gc.kube.wire import Malformed
 from ssh_session_gc.sandbox import Fault, World
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.support import advance

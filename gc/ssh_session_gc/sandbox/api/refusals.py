@@ -1,0 +1,64 @@
+"""Refusals: the errors that a request is answered with, in Kubernetes' words.
+
+Knows wordings, as in Kubernetes' "API Concepts" and the recordings in tests/data. Does not know when to refuse.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from ssh_session_gc.sandbox.api.objects import Object, Resource
+
+
+class Refusal(Exception):
+    """A request is refused, with what the API server's answer says."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        retry_after: int | None = None,  # seconds
+    ) -> None:
+        super().__init__(message)
+        self.code, self.reason, self.message = code, reason, message
+        self.details, self.retry_after = dict(details or {}), retry_after
+        self.metadata: Object = {}
+        if retry_after is not None:
+            self.details["retryAfterSeconds"] = retry_after
+
+    @classmethod
+    def about(cls, res: Resource, name: str, code: int, reason: str, message: str) -> Self:
+        """A refusal about an object, whose details name the object."""
+        group = {"group": res.group} if res.group else {}
+        return cls(code, reason, message, ({"name": name} if name else {}) | group | {"kind": res.plural})
+
+    def status(self) -> Object:
+        """The ``Status`` object that is the body of the answer."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": self.metadata,
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            **({"details": self.details} if self.details else {}),
+            "code": self.code,
+        }
+
+
+def not_found(res: Resource, name: str) -> Refusal:
+    """404, in Kubernetes' words."""
+    return Refusal.about(res, name, 404, "NotFound", f'{res.qualified} "{name}" not found')
+
+
+def precondition_failed(res: Resource, name: str, field: str, wanted: str, found: str) -> Refusal:
+    """409 for a precondition of a deletion, "UID" or "ResourceVersion"."""
+    # This refusal calls the object by its kind, where the others name the resource.
+    group = {"group": res.group} if res.group else {}
+    kind = f"{res.kind}.{res.group}" if res.group else res.kind
+    why = f"the {field} in the precondition ({wanted}) does not match the {field} in record ({found})"
+    happened = {"UID": "deleted and then recreated", "ResourceVersion": "modified"}[field]
+    message = f'Operation cannot be fulfilled on {kind} "{name}": {why}. The object might have been {happened}'
+    return Refusal(409, "Conflict", message, {"name": name} | group | {"kind": res.kind})
