@@ -36,6 +36,10 @@ class Resource:
         """The name that messages call it by: ``pods``, ``deployments.apps``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    def key(self, namespace: str | None, name: str) -> str:
+        """What an object is kept under, in the order of which lists are."""
+        return f"{namespace or 'default'}/{name}" if self.namespaced else name
+
 
 PODS = Resource("", "v1", "pods", "Pod", ("po",))
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", ("deploy",))

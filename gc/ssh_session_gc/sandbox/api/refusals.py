@@ -53,6 +53,29 @@ def not_found(res: Resource, name: str) -> Refusal:
     return Refusal.about(res, name, 404, "NotFound", f'{res.qualified} "{name}" not found')
 
 
+def already_exists(res: Resource, name: str) -> Refusal:
+    """409 for a name that is taken."""
+    return Refusal.about(res, name, 409, "AlreadyExists", f'{res.qualified} "{name}" already exists')
+
+
+def nameless(res: Resource) -> Refusal:
+    """422 for an object without a name."""
+    why = f'{res.kind} "" is invalid: metadata.name: Required value: name or generateName is required'
+    return Refusal.about(res, "", 422, "Invalid", why)
+
+
+def modified(res: Resource, name: str) -> Refusal:
+    """409 for an update of an older version."""
+    why = "the object has been modified; please apply your changes to the latest version and try again"
+    return _conflict(res, name, why)
+
+
+def another_uid(res: Resource, name: str, wanted: str, found: str) -> Refusal:
+    """409 for an update of an object that had the name before."""
+    why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    return _conflict(res, name, why)
+
+
 def precondition_failed(res: Resource, name: str, field: str, wanted: str, found: str) -> Refusal:
     """409 for a precondition of a deletion, "UID" or "ResourceVersion"."""
     # This refusal calls the object by its kind, where the others name the resource.
@@ -62,3 +85,8 @@ def precondition_failed(res: Resource, name: str, field: str, wanted: str, found
     happened = {"UID": "deleted and then recreated", "ResourceVersion": "modified"}[field]
     message = f'Operation cannot be fulfilled on {kind} "{name}": {why}. The object might have been {happened}'
     return Refusal(409, "Conflict", message, {"name": name} | group | {"kind": res.kind})
+
+
+def _conflict(res: Resource, name: str, why: str) -> Refusal:
+    message = f'Operation cannot be fulfilled on {res.qualified} "{name}": {why}'
+    return Refusal.about(res, name, 409, "Conflict", message)
