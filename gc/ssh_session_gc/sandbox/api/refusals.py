@@ -53,6 +53,16 @@ def not_found(res: Resource, name: str) -> Refusal:
     return Refusal.about(res, name, 404, "NotFound", f'{res.qualified} "{name}" not found')
 
 
+def no_route() -> Refusal:
+    """404 for a path that is of nothing."""
+    return Refusal(404, "NotFound", "the server could not find the requested resource")
+
+
+def not_allowed() -> Refusal:
+    """405 for a verb that the path does not take."""
+    return Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
 def already_exists(res: Resource, name: str) -> Refusal:
     """409 for a name that is taken."""
     return Refusal.about(res, name, 409, "AlreadyExists", f'{res.qualified} "{name}" already exists')
