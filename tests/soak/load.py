@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from ssh_session_gc.sandbox import Fault, TrueSession, World
 from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.sandbox.containerssh.manifests import OWNER_NAMESPACE
 from ssh_session_gc.sandbox.containerssh.process import NAMESPACE
 from ssh_session_gc.sandbox.node.programs import PROGRAM
-from ssh_session_gc.sandbox.world import OWNER_NAMESPACE
 
 TTL = "ssh-session-gc/ttl"
 TICK = 0.02

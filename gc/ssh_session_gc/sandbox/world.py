@@ -6,7 +6,6 @@ cluster, be it in real time or in a loop whose time is skipped.
 """
 
 import asyncio
-import json
 import random
 import ssl
 from collections.abc import Mapping
@@ -20,16 +19,16 @@ from ssh_session_gc.sandbox.api.faults import Faults
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, NODES, PODS, Object, timestamp
 from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
+from ssh_session_gc.sandbox.containerssh import manifests
+from ssh_session_gc.sandbox.containerssh.manifests import OWNER, OWNER_NAMESPACE
 from ssh_session_gc.sandbox.containerssh.process import NAMESPACE, POD_START, ContainerSSH
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.node.controllers import DeploymentController
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
-from ssh_session_gc.sandbox.node.nodes import UNREACHABLE, NodeController, Scheduler, disrupted
-from ssh_session_gc.sandbox.node.programs import PROGRAM, Process, Program
+from ssh_session_gc.sandbox.node.nodes import NodeController, Scheduler, disrupted
+from ssh_session_gc.sandbox.node.programs import Process, Program
 
-OWNER_NAMESPACE = "containerssh"
-OWNER = "containerssh"
 EPOCH = 1_795_402_800.0
 """2026-11-23T03:00:00Z: when a cluster begins that is not told otherwise."""
 
@@ -122,27 +121,8 @@ class World:
     def deploy(self, replicas: int = 1, *, drain: float = 0.5, grace: int = 30, sidecar: bool = False) -> None:
         """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process; ``grace``:
         seconds that it gets for it."""
-        sidecars = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
-        template = {
-            "metadata": {
-                "labels": {"app": OWNER},
-                "annotations": {PROGRAM: json.dumps({"drain": drain})},
-            },
-            "spec": {
-                "terminationGracePeriodSeconds": grace,
-                "containers": [*sidecars, {"name": "containerssh", "image": "containerssh/containerssh:v0.5.2"}],
-                "tolerations": [
-                    {
-                        "key": UNREACHABLE,
-                        "operator": "Exists",
-                        "effect": "NoExecute",
-                        "tolerationSeconds": 10,
-                    }
-                ],
-            },
-        }
-        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": OWNER}}, "template": template}
-        self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, {"metadata": {"name": OWNER}, "spec": spec})
+        made = manifests.deployment(replicas, drain=drain, grace=grace, sidecar=sidecar)
+        self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, made)
 
     async def ready(self, replicas: int = 1) -> None:
         """Returns when so many ContainerSSH processes run and the cluster says so of their Pods."""

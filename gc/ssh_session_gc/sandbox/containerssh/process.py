@@ -8,14 +8,14 @@ and whether it was deleted under the user's feet.
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from ssh_session_gc.sandbox.api.objects import PODS, Change, Object, copied
+from ssh_session_gc.sandbox.api.objects import PODS, Change
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
+from ssh_session_gc.sandbox.containerssh import manifests
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import DISRUPTED
@@ -49,7 +49,7 @@ class ContainerSSH:
         store: Store,
         *,
         namespace: str = NAMESPACE,
-        owner_namespace: str = "containerssh",
+        owner_namespace: str = manifests.OWNER_NAMESPACE,
         stamp: bool = False,
         pod_start: float = POD_START,
         clean_shutdown: bool = False,
@@ -100,14 +100,12 @@ class ContainerSSH:
         if not taking:
             raise LookupError("no ContainerSSH takes connections")
         server = taking[replica]
-        pod = copied(_POD)
+        connection, address = f"{self._rng.getrandbits(128):032x}", f"10.1.2.{self._rng.randrange(1, 255)}"
+        pod = manifests.session(user, connection, address, image, labels or {}, annotations or {})
         metadata = pod["metadata"]
-        metadata["labels"] |= {**_labels(user, f"{self._rng.getrandbits(128):032x}"), **(labels or {})}
-        metadata["annotations"] = {"containerssh_ip": f"10.1.2.{self._rng.randrange(1, 255)}", **(annotations or {})}
         if self._stamp:
             metadata["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
             metadata["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
-        pod["spec"]["containers"][0]["image"] = image
         made = self._store.create(PODS, self._namespace, pod)["metadata"]
         session = TrueSession(made["uid"], made["name"], user, self._store.now(), server.process)
         self.sessions[session.uid] = server.sessions[session.uid] = session
@@ -182,57 +180,3 @@ class ContainerSSH:
             session.deleted, session.was_live = self._store.now(), session.live
             conditions = change.object["status"].get("conditions", ())
             session.evicted = any(condition["type"] == DISRUPTED for condition in conditions)
-
-
-def _labels(user: str, connection: str) -> dict[str, str]:
-    """Labels must not be longer than 63 characters, and ContainerSSH leaves them out rather than cutting them."""
-    labels = {"containerssh_connection_id": connection, "containerssh_username": re.sub(r"[^A-Za-z0-9|.]", "-", user)}
-    return {name: value for name, value in labels.items() if len(value) <= 63}
-
-
-_POD: Object = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {
-        "generateName": "containerssh-",
-        "labels": {"app.kubernetes.io/managed-by": "containerssh", "containerssh.io/session": "true"},
-    },
-    "spec": {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "runAsGroup": 1000,
-            "fsGroup": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "shell",
-                "image": "",
-                "command": ["/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "runAsNonRoot": True,
-                    "capabilities": {"drop": ["ALL"]},
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "128Mi"},
-                    "limits": {"cpu": "500m", "memory": "512Mi"},
-                },
-                "volumeMounts": [
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a path in the session
-                    {"name": "home", "mountPath": "/home/user"},
-                ],
-            }
-        ],
-        "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": "100Mi"}},
-            {"name": "home", "emptyDir": {"sizeLimit": "1Gi"}},
-        ],
-    },
-}
