@@ -22,7 +22,7 @@ from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.kube.client import connect
 from ssh_session_gc.kube.config import loader
-from ssh_session_gc.sandbox import Program, Session, World
+from ssh_session_gc.sandbox import Program, TrueSession, World
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
@@ -105,7 +105,7 @@ class Script:
         image: str = "",
         program: str = "",
         notes: dict[str, str] | None = None,
-    ) -> Session:
+    ) -> TrueSession:
         annotations = {**(notes or {}), **({"sandbox/program": program} if program else {})}
         session = self._world.open(user, replica=replica, image=image, annotations=annotations)
         self._story.tell(" ".join(f"{user} connects: Pod {session.name} {how}".split()), "green")

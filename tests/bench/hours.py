@@ -20,7 +20,7 @@ from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.listing import Collection, list_all
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Pod
-from ssh_session_gc.sandbox import store
+from ssh_session_gc.sandbox.api import objects
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
@@ -129,7 +129,7 @@ async def _visit(server: Server, number: int, owner: int) -> None:
             await asyncio.sleep(STAYS)
             if pods.name(number) in await server.accepted(0, 1.0):
                 return  # it was orphaned meanwhile, and collected
-        server.put(store.PODS, pod, kind)
+        server.put(objects.PODS, pod, kind)
         await asyncio.sleep(0.3)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ssh_session_gc.core.times import format_instant
-from ssh_session_gc.sandbox.objects import ChangeType
+from ssh_session_gc.sandbox.api.objects import ChangeType
 
 Object = dict[str, Any]
 

@@ -13,10 +13,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, PODS, Change, ChangeType, Resource
+from ssh_session_gc.sandbox.api.server import ApiServer
+from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.objects import Change
-from ssh_session_gc.sandbox.server import ApiServer
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, NAMESPACES, PODS, ChangeType, Resource, Store
 from tests.bench import pods
 
 PATIENCE = 300.0
@@ -35,7 +35,7 @@ class Server:
         self._news = asyncio.Event()
         self._made = 0
         self._began = 0.0
-        self.store.listen(self._changed)
+        self.store.subscribe(self._changed)
 
     async def start(self, owners: int) -> str:
         """Serves a cluster with so many owners and no sessions. Gives the address."""

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ssh_session_gc.sandbox.protobuf import _MAGIC, _fields
+from ssh_session_gc.sandbox.api.protobuf import MAGIC, fields
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]
@@ -168,8 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> Object:
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if data.startswith(_MAGIC):
-            return _from_protobuf(data.removeprefix(_MAGIC))
+        if data.startswith(MAGIC):
+            return _from_protobuf(data.removeprefix(MAGIC))
         return dict(json.loads(data or b"{}"))
 
     def _answer_with(self, key: Key) -> None:
@@ -193,22 +193,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _from_protobuf(data: bytes) -> Object:
     """A Namespace or a Secret, which helm sends so. Field numbers: k8s.io/api/core/v1 and apimachinery's meta/v1."""
-    envelope = dict(_fields(data))
-    version, kind = (value.decode() for _, value in _fields(envelope[1]))
-    message = list(_fields(envelope[2]))
+    envelope = dict(fields(data))
+    version, kind = (value.decode() for _, value in fields(envelope[1]))
+    message = list(fields(envelope[2]))
     obj: Object = {"apiVersion": version, "kind": kind, "metadata": {}}
     for number, value in message:
         if kind == "Secret" and number == 2:
-            key, content = (each for _, each in _fields(value))
+            key, content = (each for _, each in fields(value))
             obj.setdefault("data", {})[key.decode()] = base64.b64encode(content).decode()
         elif kind == "Secret" and number == 3:
             obj["type"] = value.decode()
         elif number == 1:
-            for part, text in _fields(value):
+            for part, text in fields(value):
                 if part in (1, 3):
                     obj["metadata"][{1: "name", 3: "namespace"}[part]] = text.decode()
                 elif part in (11, 12):
-                    key, content = (each for _, each in _fields(text))
+                    key, content = (each for _, each in fields(text))
                     where = obj["metadata"].setdefault({11: "labels", 12: "annotations"}[part], {})
                     where[key.decode()] = content.decode()
     return obj

@@ -18,8 +18,7 @@ from ssh_session_gc.daemon.daemon import StartError
 from ssh_session_gc.preview.permissions import lease_need, needs
 from ssh_session_gc.preview.snapshot import CannotRead, find_one
 from ssh_session_gc.sandbox import Identity, Rule, World
-from ssh_session_gc.sandbox.objects import LEASES
-from ssh_session_gc.sandbox.store import DAEMONSETS, EVENTS, NAMESPACES, PODS, STATEFULSETS
+from ssh_session_gc.sandbox.api.objects import DAEMONSETS, EVENTS, LEASES, NAMESPACES, PODS, STATEFULSETS
 from ssh_session_gc.settings import DryRun, Settings
 from tests.chart import charts
 from tests.chart.charts import Document, container, of_kind, render

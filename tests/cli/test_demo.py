@@ -9,7 +9,7 @@ import structlog
 from ssh_session_gc import demo
 from ssh_session_gc.core.model import Reason
 from ssh_session_gc.sandbox import World
-from ssh_session_gc.sandbox.store import PODS
+from ssh_session_gc.sandbox.api.objects import PODS
 from tests.support import advance
 
 LAST_LINE = re.compile(

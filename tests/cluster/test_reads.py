@@ -18,7 +18,7 @@ from ssh_session_gc.kube.client import Api, connect
 from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.errors import ApiError, Malformed
 from ssh_session_gc.sandbox import Fault, World
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.support import advance

@@ -18,11 +18,11 @@ from typing import Any
 
 import aiohttp
 
-from ssh_session_gc.sandbox.authz import ADMIN, Identity
+from ssh_session_gc.sandbox.api.authorization import ADMIN, Identity
+from ssh_session_gc.sandbox.api.objects import timestamp
+from ssh_session_gc.sandbox.api.server import ApiServer
+from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.objects import timestamp
-from ssh_session_gc.sandbox.server import ApiServer
-from ssh_session_gc.sandbox.store import Store
 from tests.chart import charts
 from tests.controlplane import ROOT_TOKEN
 from tests.support import advance

@@ -15,8 +15,8 @@ import pytest
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.holds import FORBIDDEN_RETRY
-from ssh_session_gc.sandbox import Fault, Identity, Rule, Session, World
-from ssh_session_gc.sandbox.store import DAEMONSETS, DEPLOYMENTS, EVENTS, PODS, STATEFULSETS
+from ssh_session_gc.sandbox import Fault, Identity, Rule, TrueSession, World
+from ssh_session_gc.sandbox.api.objects import DAEMONSETS, DEPLOYMENTS, EVENTS, PODS, STATEFULSETS
 from ssh_session_gc.settings import DryRun, OwnerRef
 from tests.harness import Running, running
 from tests.support import advance, eventually
@@ -31,18 +31,18 @@ class Scene:
     world: World
     gc: Running
 
-    async def open(self, *users: str, **more: Any) -> list[Session]:
+    async def open(self, *users: str, **more: Any) -> list[TrueSession]:
         """Opens sessions and lets them start."""
         opened = [self.world.open(user, **more) for user in users]
         await advance(5)
         return opened
 
-    def pod(self, session: Session) -> dict[str, Any] | None:
+    def pod(self, session: TrueSession) -> dict[str, Any] | None:
         """The session's Pod, if it is still there."""
         pods = self.world.store.list(PODS, SESSIONS)
         return next((p for p in pods if p["metadata"]["uid"] == session.uid), None)
 
-    def annotate(self, session: Session, **annotations: str) -> None:
+    def annotate(self, session: TrueSession, **annotations: str) -> None:
         """Annotates the session's Pod; underscores stand for dashes, and the prefix is ours."""
         named = {f"ssh-session-gc/{name.replace('_', '-')}": text for name, text in annotations.items()}
         self.world.store.update(

@@ -16,9 +16,10 @@ from ssh_session_gc.kube import resources
 from ssh_session_gc.kube.client import Api, connect
 from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import Fault
+from ssh_session_gc.sandbox.api.objects import NAMESPACES, PODS
+from ssh_session_gc.sandbox.api.server import ApiServer
+from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.server import ApiServer
-from ssh_session_gc.sandbox.store import NAMESPACES, PODS, Store
 from ssh_session_gc.settings import DryRun, LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome
 from tests.support import advance, eventually

@@ -11,7 +11,7 @@ import pytest
 from ssh_session_gc.core.election import DURATION, RENEW_DEADLINE
 from ssh_session_gc.core.model import Reason
 from ssh_session_gc.sandbox import Fault, World
-from ssh_session_gc.sandbox.objects import LEASES
+from ssh_session_gc.sandbox.api.objects import LEASES
 from ssh_session_gc.settings import LeaseRef
 from tests.harness import Running, running
 from tests.support import advance, eventually

@@ -15,9 +15,9 @@ from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.kube.client import connect
 from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.errors import ApiError
-from ssh_session_gc.sandbox import Fault, Session, World
-from ssh_session_gc.sandbox.programs import Program
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS
+from ssh_session_gc.sandbox import Fault, TrueSession, World
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
+from ssh_session_gc.sandbox.node.programs import Program
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, restricted_scene, scene
@@ -25,7 +25,7 @@ from tests.harness import running
 from tests.support import advance, eventually
 
 
-def label(s: Scene, session: Session, value: str | None) -> None:
+def label(s: Scene, session: TrueSession, value: str | None) -> None:
     """Sets the label that makes a Pod a session, or takes it away."""
 
     def change(pod: dict[str, Any]) -> None:

@@ -19,10 +19,11 @@ from ssh_session_gc.kube.reflector import Reflector
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Pod
 from ssh_session_gc.sandbox import Fault, Faults, Identity
+from ssh_session_gc.sandbox.api.objects import NAMESPACES
+from ssh_session_gc.sandbox.api.objects import PODS as STORED_PODS
+from ssh_session_gc.sandbox.api.server import ApiServer
+from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.server import ApiServer
-from ssh_session_gc.sandbox.store import NAMESPACES, Store
-from ssh_session_gc.sandbox.store import PODS as STORED_PODS
 from tests.support import advance, eventually
 
 NAMESPACE = "ssh-sessions"

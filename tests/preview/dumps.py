@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ssh_session_gc.sandbox import Replay
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS, Store
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
+from ssh_session_gc.sandbox.api.storage import Store
 from tests.support import SkippingLoop, advance
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"

@@ -10,8 +10,7 @@ from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.preview.check import check
 from ssh_session_gc.preview.permissions import Finding, Mark, needs
 from ssh_session_gc.sandbox import Fault, Identity, Program, Rule, World
-from ssh_session_gc.sandbox.objects import CRONJOBS, LEASES
-from ssh_session_gc.sandbox.store import NAMESPACES, PODS
+from ssh_session_gc.sandbox.api.objects import CRONJOBS, LEASES, NAMESPACES, PODS
 from ssh_session_gc.settings import LeaseRef, OwnerRef, Settings
 from tests.preview.test_snapshot import reach
 from tests.support import advance

@@ -15,7 +15,7 @@ from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.listing import PAGE
 from ssh_session_gc.preview.snapshot import CannotRead, find_one, read
 from ssh_session_gc.sandbox import Fault, Identity, Rule, World
-from ssh_session_gc.sandbox.store import NAMESPACES, PODS
+from ssh_session_gc.sandbox.api.objects import NAMESPACES, PODS
 from ssh_session_gc.sandbox.story import PAST, QUICK, lived_in
 from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from ssh_session_gc.sandbox import Replay
-from tests.sandbox.api import Lines
+from tests.sandbox.api.serving import Lines
 from tests.support import advance, eventually
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "recordings").glob("*.jsonl"))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ssh_session_gc.sandbox import World
-from ssh_session_gc.sandbox.store import PODS, Change, Object
+from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from tests.support import advance
 
 
@@ -29,7 +29,7 @@ def states(world: World, name: str) -> Iterator[list[str]]:
             if seen[-1:] != [told]:
                 seen.append(told)
 
-    stop = world.store.listen(heard)
+    stop = world.store.subscribe(heard)
     yield seen
     stop()
 
@@ -48,7 +48,7 @@ def container(pod: Object, name: str = "") -> dict[str, Any]:
 
 
 def session_pod(world: World, name: str) -> Object:
-    """A session's Pod as it is. Raises ApiError 404."""
+    """A session's Pod as it is. Raises Refusal 404."""
     return world.store.get(PODS, "ssh-sessions", name)
 
 

@@ -26,8 +26,8 @@ from ssh_session_gc.daemon.deletion import Result
 from ssh_session_gc.kube.client import connect
 from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import World
-from ssh_session_gc.sandbox.objects import ApiError, Change, Object, Resource
-from ssh_session_gc.sandbox.store import LEASES, PODS
+from ssh_session_gc.sandbox.api.objects import LEASES, PODS, Change, Object, Resource
+from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.simulation.happenings import IMAGES, OWNERS, Happenings
@@ -147,7 +147,7 @@ class Campaign:
     async def _step(self) -> None:
         actions, weights = self._happenings.weighted()
         action = self.rng.choices([*actions, self.restart_collector], [*weights, 1.0])[0]
-        with suppress(LookupError, ApiError, ValueError):
+        with suppress(LookupError, Refusal, ValueError):
             outcome = action()
             if asyncio.iscoroutine(outcome):
                 await outcome
@@ -238,7 +238,7 @@ class Campaign:
             return deleted
 
         self._world.store.delete = judged  # type: ignore[method-assign]
-        self._world.store.listen(self._lease_changed)
+        self._world.store.subscribe(self._lease_changed)
 
     def _lease_changed(self, change: Change) -> None:
         """Whoever takes the lease must be alone: nobody else thinks that it may delete."""
@@ -254,7 +254,7 @@ class Campaign:
             return "says not exactly which"
         try:
             pod = self._world.store.get(PODS, "ssh-sessions", name)
-        except ApiError:
+        except Refusal:
             return ""  # it will not be accepted
         if (who, uid) not in self._intended:
             return "never judged it"
@@ -268,7 +268,7 @@ class Campaign:
         return wrong and f"{reason} is not true: {wrong}"
 
     def _leader(self) -> str:
-        with suppress(ApiError):
+        with suppress(Refusal):
             return holder(self._world.store.get(LEASES, LEASE.namespace, LEASE.name))
         return ""
 

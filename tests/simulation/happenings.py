@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ssh_session_gc.sandbox import Fault, World
-from ssh_session_gc.sandbox.authz import ADMIN
-from ssh_session_gc.sandbox.objects import ApiError
-from ssh_session_gc.sandbox.programs import PROGRAM, Process, Program
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, PODS, Object
+from ssh_session_gc.sandbox.api.authorization import ADMIN
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS, Object
+from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.sandbox.node.programs import PROGRAM, Process, Program
 from ssh_session_gc.selectors import Selector
 from tests.simulation.virtual import CALLER, VirtualLoop
 
@@ -54,7 +54,7 @@ class Happenings:
         self.token(late=0.0)
         self._take, world.faults.take = world.faults.take, self._taken  # type: ignore[method-assign]
         for kubelet in world.kubelets.values():
-            kubelet.started.append(self._reconnect)
+            kubelet.started.subscribe(self._reconnect)
 
     def weighted(self) -> tuple[list[Callable[[], Any]], list[float]]:
         """Everything that may happen, and how often in proportion."""
@@ -251,7 +251,7 @@ class Happenings:
         # By force while its process runs on is a lie to the API server: the truth is that the process is killed.
         for kubelet in self._world.kubelets.values():
             kubelet.kill(pod["metadata"]["uid"])
-        with suppress(ApiError):  # with its process it may have gone by itself
+        with suppress(Refusal):  # with its process it may have gone by itself
             self._world.store.delete(PODS, "containerssh", pod["metadata"]["name"], grace=0)
 
     def _owner_pod(self) -> Object:

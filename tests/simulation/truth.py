@@ -10,11 +10,11 @@ from functools import partial
 
 from ssh_session_gc.core.model import KEEP, TTL, Reason
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.sandbox import Session, World
-from ssh_session_gc.sandbox.kubelet import Kubelet
-from ssh_session_gc.sandbox.objects import ApiError
-from ssh_session_gc.sandbox.programs import Process
-from ssh_session_gc.sandbox.store import PODS, Object
+from ssh_session_gc.sandbox import TrueSession, World
+from ssh_session_gc.sandbox.api.objects import PODS, Object
+from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.sandbox.node.kubelet import Kubelet
+from ssh_session_gc.sandbox.node.programs import Process
 
 TTLS = {"90s": 90.0, "10m": 600.0, "3h": 10800.0}
 """What may stand in the annotation and is a duration; anything else says nothing."""
@@ -36,8 +36,8 @@ class Truth:
         self._ended: dict[Process, float] = {}
         self._skews: dict[Process, float] = {}
         for kubelet in world.kubelets.values():
-            kubelet.started.append(partial(self._process_started, kubelet))
-            kubelet.ended.append(self._process_ended)
+            kubelet.started.subscribe(partial(self._process_started, kubelet))
+            kubelet.ended.subscribe(self._process_ended)
 
     def _process_started(self, kubelet: Kubelet, process: Process) -> None:
         self._started[process], self._skews[process] = self._world.store.now(), kubelet.skew
@@ -87,14 +87,14 @@ class Truth:
         ttl = TTLS.get(pod["metadata"].get("annotations", {}).get(TTL, ""))
         return self._policy.max_age if ttl is None else min(ttl, self._policy.max_ttl)
 
-    def excepted(self, session: Session) -> bool:
+    def excepted(self, session: TrueSession) -> bool:
         """Whether it may stay for longer than others: it is exempt, or gone, or no session any more."""
         pod = self.pod(session)
         if pod is None or pod["metadata"]["labels"].get("containerssh.io/session") != "true":
             return True
         return pod["metadata"].get("annotations", {}).get(KEEP) == "true" or self.limit(pod) > self._policy.max_age
 
-    def tellable(self, session: Session, *, stamped: bool, bound: float) -> bool:
+    def tellable(self, session: TrueSession, *, stamped: bool, bound: float) -> bool:
         """Whether the outside has shown for ``bound`` seconds by now that it is an orphan."""
         if self.excepted(session):
             return False
@@ -120,9 +120,9 @@ class Truth:
             now - self._ended[session.creator] > bound
         )
 
-    def pod(self, session: Session) -> Object | None:
+    def pod(self, session: TrueSession) -> Object | None:
         """Its Pod, if that is still there."""
-        with suppress(ApiError):
+        with suppress(Refusal):
             pod = self._world.store.get(PODS, "ssh-sessions", session.name)
             if pod["metadata"]["uid"] == session.uid:
                 return pod
@@ -132,7 +132,7 @@ class Truth:
         """For how many seconds it is over; by its node's clock where that is behind, as nothing else says it."""
         return self._world.store.now() - self._ended[process] - min(0.0, self._skews[process])
 
-    def _says_started(self, pod: Object, session: Session) -> bool:
+    def _says_started(self, pod: Object, session: TrueSession) -> bool:
         """Whether its status, as it stands in the store, tells of a start in time."""
         for status in pod["status"].get("containerStatuses", ()):
             run = status["state"].get("running") or status["state"].get("terminated")

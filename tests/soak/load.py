@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ssh_session_gc.sandbox import Fault, Session, World
-from ssh_session_gc.sandbox.containerssh import NAMESPACE
-from ssh_session_gc.sandbox.objects import ApiError
-from ssh_session_gc.sandbox.programs import PROGRAM
-from ssh_session_gc.sandbox.store import PODS, Change, Object
-from ssh_session_gc.sandbox.world import OWNER_NAMESPACE
+from ssh_session_gc.sandbox import Fault, TrueSession, World
+from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
+from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.sandbox.containerssh.manifests import OWNER_NAMESPACE
+from ssh_session_gc.sandbox.containerssh.process import NAMESPACE
+from ssh_session_gc.sandbox.node.programs import PROGRAM
 
 TTL = "ssh-session-gc/ttl"
 TICK = 0.02
@@ -46,7 +46,7 @@ class Load:
     def __init__(self, world: World, plan: Plan) -> None:
         self._world, self._plan, self._rng = world, plan, random.Random(plan.seed)
         self._time = asyncio.get_running_loop().time
-        self._known: list[Session] = []
+        self._known: list[TrueSession] = []
         self._limits: dict[str, float] = {}
         self.changes = self.there = 0
         """Changes of session Pods by whomever, and how many Pods there are."""
@@ -54,7 +54,7 @@ class Load:
         """Seconds for which this process, and so the API server, was busy with one thing at the most."""
         self.troubles = Counter[str]()
         """How often what went wrong."""
-        world.store.listen(self._heard)
+        world.store.subscribe(self._heard)
 
     async def begin(self) -> None:
         """Deploys ContainerSSH and opens all sessions. Returns when they run."""
@@ -75,12 +75,12 @@ class Load:
             for work in (self._users(), self._owners(), self._nemesis()):
                 group.create_task(work)
 
-    def lost(self) -> list[Session]:
+    def lost(self) -> list[TrueSession]:
         """The sessions that were deleted with their users in them, and not for their own limit of age."""
         lost = self._world.lost_live()
         return [s for s in lost if (s.deleted or 0.0) < s.created + self._limits.get(s.uid, float("inf")) - 1.0]
 
-    def orphans(self) -> list[Session]:
+    def orphans(self) -> list[TrueSession]:
         """Sessions that are there with nobody in them. Without those that may pass for another process's own, because
         it began in the same Pod within the clock tolerance: they wait for their age (docs/guarantees.md)."""
         began = {replica.process.pod_uid: replica.process.started for replica in self._world.containerssh.replicas}
@@ -94,7 +94,7 @@ class Load:
             wanted = min(total, self._plan.rate * (self._time() - begun))
             while done < wanted:
                 done += 1
-                with suppress(LookupError, ApiError):  # nobody takes connections, or nobody is there
+                with suppress(LookupError, Refusal):  # nobody takes connections, or nobody is there
                     self._change()
             before = self._time()
             await asyncio.sleep(TICK)
@@ -124,7 +124,7 @@ class Load:
         if fate == "limit":
             self._limits[session.uid] = 3.0 * grace
 
-    def _somebody(self) -> Session:
+    def _somebody(self) -> TrueSession:
         """Somebody who is there. Raises LookupError."""
         while True:
             index = self._rng.randrange(len(self._known) or 1)
@@ -151,7 +151,7 @@ class Load:
         while self._time() < self._end:
             await asyncio.sleep(self._rng.uniform(0.5, 1.5) * min(20.0, self._plan.seconds / 5))
             for _ in range(self._rng.choice([1, 1, 1, 4])):
-                with suppress(LookupError, ApiError):  # they are all gone already, or this one is
+                with suppress(LookupError, Refusal):  # they are all gone already, or this one is
                     process = self._rng.choice(self._world.containerssh.replicas).process
                     if self._rng.random() < 0.5:
                         self._world.crash(process)

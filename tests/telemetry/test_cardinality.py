@@ -17,8 +17,8 @@ from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS as API_PODS
 from ssh_session_gc.sandbox import Fault, World
+from ssh_session_gc.sandbox.api.objects import PODS
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.store import PODS
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome, Stream
 from tests.harness import running
 from tests.support import advance, eventually

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from ssh_session_gc.sandbox import World
-from ssh_session_gc.sandbox.programs import Process
+from ssh_session_gc.sandbox.node.programs import Process
 from ssh_session_gc.telemetry import http
 from ssh_session_gc.telemetry.http import CONNECTIONS, LIFETIME, REQUEST, Server
 from tests.harness import running

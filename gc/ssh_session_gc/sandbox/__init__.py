@@ -4,11 +4,11 @@
 Kubernetes and is held to recordings of a real cluster; it knows nothing of the collector.
 """
 
-from ssh_session_gc.sandbox.authz import Identity, Rule
-from ssh_session_gc.sandbox.containerssh import Session
-from ssh_session_gc.sandbox.faults import Fault, Faults
-from ssh_session_gc.sandbox.programs import Program
+from ssh_session_gc.sandbox.api.authorization import Identity, Rule
+from ssh_session_gc.sandbox.api.faults import Fault, Faults
+from ssh_session_gc.sandbox.containerssh.truth import TrueSession
+from ssh_session_gc.sandbox.node.programs import Program
 from ssh_session_gc.sandbox.replay import Replay
 from ssh_session_gc.sandbox.world import World
 
-__all__ = ["Fault", "Faults", "Identity", "Program", "Replay", "Rule", "Session", "World"]
+__all__ = ["Fault", "Faults", "Identity", "Program", "Replay", "Rule", "TrueSession", "World"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from ssh_session_gc.sandbox.authz import ADMIN
+from ssh_session_gc.sandbox.api.authorization import ADMIN
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.replay import Replay
 from ssh_session_gc.sandbox.story import USERS, go_on

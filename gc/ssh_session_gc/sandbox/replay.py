@@ -13,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
-from ssh_session_gc.sandbox.authz import Identity
-from ssh_session_gc.sandbox.faults import Faults
-from ssh_session_gc.sandbox.server import ApiServer
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, NAMESPACES, PODS, Change, ChangeType, Object, Store
+from ssh_session_gc.sandbox.api.authorization import Identity
+from ssh_session_gc.sandbox.api.faults import Faults
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, PODS, Change, ChangeType, Object
+from ssh_session_gc.sandbox.api.server import ApiServer
+from ssh_session_gc.sandbox.api.storage import Store
 
 STREAMS = {"deployment": DEPLOYMENTS, "owner-pods": PODS, "session-pods": PODS}
 STAMP = "ssh-session-gc/owner-pod-"
@@ -67,7 +68,7 @@ class Replay:
     async def __aenter__(self) -> Self:
         for namespace in ("ssh-sessions", "containerssh"):
             self.store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
-        self.store.listen(self._heard)
+        self.store.subscribe(self._heard)
         while self._pending and self._pending[0].at <= 0:
             self._put(self._pending.pop(0))
         await self.server.start(port=self._port)

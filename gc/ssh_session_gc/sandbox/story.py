@@ -8,8 +8,8 @@ import json
 import random
 from contextlib import suppress
 
-from ssh_session_gc.sandbox.objects import ApiError
-from ssh_session_gc.sandbox.programs import PROGRAM, Program
+from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.sandbox.node.programs import PROGRAM, Program
 from ssh_session_gc.sandbox.world import World
 
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
@@ -52,7 +52,7 @@ async def go_on(world: World) -> None:
     while True:
         await asyncio.sleep(chance.uniform(2, 6))
         # Somebody may have scaled ContainerSSH down, or deleted the namespace; the story goes on when it is back.
-        with suppress(LookupError, ApiError):
+        with suppress(LookupError, Refusal):
             _happen(world, chance)
 
 

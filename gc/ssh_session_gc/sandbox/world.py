@@ -6,7 +6,6 @@ cluster, be it in real time or in a loop whose time is skipped.
 """
 
 import asyncio
-import json
 import random
 import ssl
 from collections.abc import Mapping
@@ -15,19 +14,21 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from ssh_session_gc.sandbox.authz import Identity, Roles
-from ssh_session_gc.sandbox.containerssh import NAMESPACE, POD_START, ContainerSSH, Session
-from ssh_session_gc.sandbox.controllers import DeploymentController
-from ssh_session_gc.sandbox.faults import Faults
+from ssh_session_gc.sandbox.api.authorization import Identity, Roles
+from ssh_session_gc.sandbox.api.faults import Faults
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, NODES, PODS, Object, timestamp
+from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
+from ssh_session_gc.sandbox.api.storage import Store
+from ssh_session_gc.sandbox.containerssh import manifests
+from ssh_session_gc.sandbox.containerssh.manifests import OWNER, OWNER_NAMESPACE
+from ssh_session_gc.sandbox.containerssh.process import NAMESPACE, POD_START, ContainerSSH
+from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from ssh_session_gc.sandbox.kubelet import Kubelet
-from ssh_session_gc.sandbox.nodes import UNREACHABLE, NodeController, Scheduler, disrupted
-from ssh_session_gc.sandbox.programs import PROGRAM, Process, Program
-from ssh_session_gc.sandbox.server import BOOKMARK_SECONDS, ApiServer
-from ssh_session_gc.sandbox.store import DEPLOYMENTS, NAMESPACES, NODES, PODS, Object, Store, timestamp
+from ssh_session_gc.sandbox.node.controllers import DeploymentController
+from ssh_session_gc.sandbox.node.kubelet import Kubelet
+from ssh_session_gc.sandbox.node.nodes import NodeController, Scheduler, disrupted
+from ssh_session_gc.sandbox.node.programs import Process, Program
 
-OWNER_NAMESPACE = "containerssh"
-OWNER = "containerssh"
 EPOCH = 1_795_402_800.0
 """2026-11-23T03:00:00Z: when a cluster begins that is not told otherwise."""
 
@@ -120,27 +121,8 @@ class World:
     def deploy(self, replicas: int = 1, *, drain: float = 0.5, grace: int = 30, sidecar: bool = False) -> None:
         """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process; ``grace``:
         seconds that it gets for it."""
-        sidecars = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
-        template = {
-            "metadata": {
-                "labels": {"app": OWNER},
-                "annotations": {PROGRAM: json.dumps({"drain": drain})},
-            },
-            "spec": {
-                "terminationGracePeriodSeconds": grace,
-                "containers": [*sidecars, {"name": "containerssh", "image": "containerssh/containerssh:v0.5.2"}],
-                "tolerations": [
-                    {
-                        "key": UNREACHABLE,
-                        "operator": "Exists",
-                        "effect": "NoExecute",
-                        "tolerationSeconds": 10,
-                    }
-                ],
-            },
-        }
-        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": OWNER}}, "template": template}
-        self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, {"metadata": {"name": OWNER}, "spec": spec})
+        made = manifests.deployment(replicas, drain=drain, grace=grace, sidecar=sidecar)
+        self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, made)
 
     async def ready(self, replicas: int = 1) -> None:
         """Returns when so many ContainerSSH processes run and the cluster says so of their Pods."""
@@ -156,12 +138,12 @@ class World:
         annotations: Mapping[str, str] | None = None,
         image: str = "",
         replica: int = -1,
-    ) -> Session:
+    ) -> TrueSession:
         """A user connects; by default to the newest replica. Raises LookupError where none takes connections."""
         more = {"image": image} if image else {}
         return self.containerssh.open(user, labels=labels, annotations=annotations, replica=replica, **more)
 
-    def close(self, session: Session) -> None:
+    def close(self, session: TrueSession) -> None:
         """The user leaves."""
         self.containerssh.close(session)
 
@@ -172,7 +154,7 @@ class World:
             kubelet.kill(process.pod_uid, container=process.container)
 
     def evict(self, namespace: str, name: str) -> None:
-        """Deletes a Pod as the eviction API does, which ``kubectl drain`` uses. Raises ApiError 404."""
+        """Deletes a Pod as the eviction API does, which ``kubectl drain`` uses. Raises Refusal 404."""
         mark = disrupted("EvictionByEvictionAPI", "Eviction API: evicting")
         self.store.update(PODS, namespace, name, lambda pod: mark(pod, self.store.now()))
         self.store.delete(PODS, namespace, name)
@@ -231,15 +213,15 @@ class World:
         await asyncio.sleep(down)
         await self.server.start(port=port)
 
-    def live(self) -> list[Session]:
+    def live(self) -> list[TrueSession]:
         """The sessions with somebody in them that nobody has deleted."""
         return [s for s in self.containerssh.sessions.values() if s.live and s.deleted is None]
 
-    def orphans(self) -> list[Session]:
+    def orphans(self) -> list[TrueSession]:
         """The sessions that are there with nobody in them, which nobody has deleted yet."""
         return [session for session in self.containerssh.sessions.values() if session.orphan]
 
-    def lost_live(self) -> list[Session]:
+    def lost_live(self) -> list[TrueSession]:
         """The sessions that were deleted under their user's feet, and not by the cluster itself."""
         return [s for s in self.containerssh.sessions.values() if s.was_live and not s.evicted]
 

@@ -1,0 +1,73 @@
+"""What a fault does to a request before there is an answer, and to the answer.
+
+Knows the kinds of faults, but for what they do to a running watch: ``watch`` does. Which request a fault is for,
+``faults`` knows.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import NoReturn
+
+from aiohttp import web
+
+from ssh_session_gc.sandbox.api.faults import Fault
+from ssh_session_gc.sandbox.api.refusals import Refusal
+
+_REASONS = {
+    403: ("Forbidden", "forbidden"),
+    410: ("Expired", "The resourceVersion for the provided list is too old."),
+    429: ("TooManyRequests", "Too many requests, please try again later."),
+    500: ("InternalError", "Internal error occurred"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+}
+
+
+async def strike(fault: Fault, request: web.Request, verb: str, unanswered: Callable[[], None]) -> None:
+    """Lets a fault happen to a request. Raises Refusal where that is an answer.
+
+    ``unanswered`` is called where there will be none, and this never returns.
+    """
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.seconds)
+    elif fault.kind == "status" or (fault.kind == "gone" and verb != "watch"):
+        code = 410 if fault.kind == "gone" else fault.code
+        reason, message = _REASONS.get(code, ("Unknown", "a fault"))
+        raise Refusal(code, reason, message, retry_after=fault.retry_after)
+    elif fault.kind == "reset" or (fault.kind == "stall" and verb != "watch"):
+        unanswered()
+        if fault.kind == "reset":
+            # Closed with no time to linger, a socket sends RST.
+            sock: socket.socket | None = request.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            cut(request)
+        await hang()
+
+
+async def spoil(fault: Fault, request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
+    """Lets a fault happen to an answer; gives what becomes of it."""
+    body = whole.body if isinstance(whole, web.Response) else None
+    if not isinstance(body, bytes) or fault.kind not in ("cut", "truncate", "malformed"):
+        return whole
+    if fault.kind == "malformed":
+        return web.Response(status=whole.status, body=b'{"kind":' + body, content_type="application/json")
+    response = web.StreamResponse(status=whole.status, headers=whole.headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[: fault.after_bytes if fault.kind == "cut" else len(body) // 2])
+    cut(request)
+    return await hang()
+
+
+def cut(request: web.Request) -> None:
+    """Drops a request's connection, whatever was sent."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def hang() -> NoReturn:
+    """Waits until the connection is gone, with which this is cancelled."""
+    while True:
+        await asyncio.Event().wait()

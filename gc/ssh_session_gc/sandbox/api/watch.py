@@ -1,0 +1,181 @@
+"""One watch: which changes it sees and as what, bookmarks, its end, and what faults do to it.
+
+Knows the semantics of Kubernetes' "Efficient detection of changes" and the shape of a line on the wire. Does not
+know requests or the store: it is offered every change of its resource.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+from aiohttp import web
+
+from ssh_session_gc.sandbox.api.faults import Fault
+from ssh_session_gc.sandbox.api.objects import Change, Object, Resource
+from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.selectors import FieldSelector, Selector
+
+BACKLOG = 100_000
+"""Lines that may wait for a client that reads too slowly. An API server ends such a watch too."""
+REPEATED = 8
+"""Lines that come twice where a fault has a watch repeat itself."""
+_NO_POD: Object = {"containers": None}
+_BOOKMARKS: dict[str, Object] = {  # an empty object of the kind, as Go writes it; recorded
+    "pods": {"spec": _NO_POD, "status": {}},
+    "deployments": {
+        "spec": {"replicas": 0, "selector": None, "template": {"metadata": {}, "spec": _NO_POD}, "strategy": {}},
+        "status": {},
+    },
+}
+
+
+def line(event: str, encoded: bytes) -> bytes:
+    """One event as it goes over the wire."""
+    return b'{"type":"%s","object":%s}\n' % (event.encode(), encoded)
+
+
+def error_line(error: Refusal) -> bytes:
+    """What ends a watch that cannot go on."""
+    return line("ERROR", msgspec.json.encode(error.status()))
+
+
+def expired(rv: int) -> Refusal:
+    """410 for a watch from here on, though everything is known: for faults."""
+    return Refusal(410, "Expired", f"too old resource version: {rv} ({rv + 1})")
+
+
+class Watch:
+    """A running watch. ``offer`` takes changes in, ``run`` writes them out."""
+
+    def __init__(
+        self,
+        res: Resource,
+        namespace: str | None,
+        labels: Selector,
+        fields: FieldSelector,
+        *,
+        encode: Callable[[Object], bytes] | None,
+    ) -> None:
+        """``encode`` is for clients that want another form of the object; None: JSON, shared with other watches."""
+        self.res, self.resource, self.namespace = res, res.plural, namespace
+        self.labels, self.fields, self._encode = labels, fields, encode
+        self._after = 0  # versions up to this one have been seen
+        self._time = asyncio.get_running_loop().time
+        self._pending: deque[tuple[float, bytes]] = deque()  # when each may be written, on the loop's clock
+        self._sent: deque[bytes] = deque(maxlen=REPEATED)
+        self._delay = 0.0
+        self._wake = asyncio.Event()
+        self._ending = self._stalled = False
+        self._budget: int | None = None  # bytes until the connection is cut
+        self._halved = False  # cut in the middle of the next line
+
+    def begin(self, rv: int, state: list[Object] | None = None) -> None:
+        """See what comes after this version; before that, the state as of it, if the client has none."""
+        for obj in state or ():
+            self._add(line("ADDED", self._encode(obj) if self._encode else msgspec.json.encode(obj)))
+        self._after = rv
+
+    def offer(self, change: Change) -> None:
+        """A change was committed. It becomes a line if it concerns what this watch selects."""
+        if change.rv <= self._after or self._stalled or self._ending:
+            return
+        metadata = change.object["metadata"]
+        if self.namespace is not None and metadata.get("namespace") != self.namespace:
+            return
+        was = self._matches(change.object if change.previous is None else change.previous)
+        before = was and (change.previous is not None or change.type == "DELETED")
+        after = change.type != "DELETED" and self._matches(change.object)
+        if not before and not after:
+            return
+        left = before and not after and change.type != "DELETED"  # it is still there, but selected no longer
+        event = "DELETED" if not after else "MODIFIED" if before else "ADDED"
+        encoded = change.encoded_previous if left else change.encoded
+        self._add(line(event, self._encode(msgspec.json.decode(encoded)) if self._encode else encoded))
+        if len(self._pending) > BACKLOG:
+            self._ending = True
+        self._wake.set()
+
+    def strike(self, fault: Fault) -> None:
+        """Let this fault happen to the watch."""
+        match fault.kind:
+            case "gone":
+                self._forget_late()
+                self._pending.append((self._time(), error_line(expired(self._after))))
+                self._ending = True
+            case "end":
+                self._forget_late()
+                self._ending = True
+            case "stall":
+                self._stalled = True
+                self._pending.clear()
+            case "malformed":
+                self._add(b'{"type":"MODIFIED","object":{"kind":\n')
+            case "delay":
+                self._delay += fault.seconds
+                self._pending = deque((at + fault.seconds, each) for at, each in self._pending)
+            case "repeat":
+                self._pending.extendleft((self._time(), each) for each in reversed(self._sent))
+            case "truncate":
+                self._halved = True
+            case "cut" | "reset":
+                self._budget = fault.after_bytes
+        self._wake.set()
+
+    async def run(
+        self, response: web.StreamResponse, version: Callable[[], int], seconds: float, bookmarks: float | None
+    ) -> bool:
+        """Write until the watch ends, at the latest after ``seconds``; a bookmark every ``bookmarks`` seconds.
+
+        Gives False where the connection is to be cut, in place of an orderly end.
+        """
+        time = asyncio.get_running_loop().time
+        end = time() + seconds
+        bookmark = time() + bookmarks if bookmarks else end
+        while True:
+            self._wake.clear()  # first, so that what arrives during a write is not forgotten
+            if not self._stalled and not await self._flush(response):
+                return False
+            if not self._stalled and ((self._ending and not self._pending) or time() >= end):
+                return True
+            if time() >= bookmark and bookmarks and not self._stalled:
+                bookmark += bookmarks
+                self._add(self._bookmark(version()))
+                continue
+            late = self._pending[0][0] if self._pending else end
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(None if self._stalled else min(bookmark, end, late)):
+                    await self._wake.wait()
+
+    async def _flush(self, response: web.StreamResponse) -> bool:
+        now, lines = self._time(), list[bytes]()
+        while self._pending and self._pending[0][0] <= now:
+            lines.append(self._pending.popleft()[1])
+        if self._halved and lines:
+            self._budget = len(lines[0]) // 2
+        self._sent.extend(lines)
+        data = b"".join(lines)
+        if self._budget is not None:
+            data = data[: self._budget]
+            self._budget -= len(data)
+        if data:
+            try:
+                await response.write(data)
+            except ConnectionError:
+                return False  # the client has gone this moment
+        return self._budget is None or self._budget > 0
+
+    def _add(self, added: bytes) -> None:
+        self._pending.append((self._time() + self._delay, added))
+
+    def _forget_late(self) -> None:
+        """What is still on its way when the watch ends is not sent: the client takes up where it was."""
+        self._pending = deque(each for each in self._pending if each[0] <= self._time())
+
+    def _matches(self, obj: Object) -> bool:
+        return self.labels.matches(obj["metadata"].get("labels")) and self.fields.matches(obj)
+
+    def _bookmark(self, rv: int) -> bytes:
+        head = {"kind": self.res.kind, "apiVersion": self.res.api_version, "metadata": {"resourceVersion": str(rv)}}
+        return line("BOOKMARK", msgspec.json.encode(head | _BOOKMARKS.get(self.resource, {})))

@@ -1,0 +1,110 @@
+"""What ContainerSSH is in the cluster, as objects: its Deployment, and the Pod of a session.
+
+Knows their fields, as a hardened configuration has them. Creates nothing: ``process`` and the world do.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+from ssh_session_gc.sandbox.api.objects import Object, copied
+from ssh_session_gc.sandbox.node.nodes import UNREACHABLE
+from ssh_session_gc.sandbox.node.programs import PROGRAM
+
+OWNER = "containerssh"
+OWNER_NAMESPACE = "containerssh"
+
+
+def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Object:
+    """Its Deployment. ``drain``: seconds from SIGTERM to the end of its process; ``grace``: seconds at the most."""
+    sidecars = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
+    template = {
+        "metadata": {
+            "labels": {"app": OWNER},
+            "annotations": {PROGRAM: json.dumps({"drain": drain})},
+        },
+        "spec": {
+            "terminationGracePeriodSeconds": grace,
+            "containers": [*sidecars, {"name": "containerssh", "image": "containerssh/containerssh:v0.5.2"}],
+            "tolerations": [
+                {
+                    "key": UNREACHABLE,
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": 10,
+                }
+            ],
+        },
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": OWNER}}, "template": template}
+    return {"metadata": {"name": OWNER}, "spec": spec}
+
+
+def session(
+    user: str,
+    connection: str,
+    address: str,
+    image: str,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+) -> Object:
+    """The Pod of a session. ``connection`` is the connection's id, ``address`` the user's."""
+    pod = copied(_POD)
+    pod["metadata"]["labels"] |= {**_labels(user, connection), **labels}
+    pod["metadata"]["annotations"] = {"containerssh_ip": address, **annotations}
+    pod["spec"]["containers"][0]["image"] = image
+    return pod
+
+
+def _labels(user: str, connection: str) -> dict[str, str]:
+    """Labels must not be longer than 63 characters, and ContainerSSH leaves them out rather than cutting them."""
+    labels = {"containerssh_connection_id": connection, "containerssh_username": re.sub(r"[^A-Za-z0-9|.]", "-", user)}
+    return {name: value for name, value in labels.items() if len(value) <= 63}
+
+
+_POD: Object = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "generateName": "containerssh-",
+        "labels": {"app.kubernetes.io/managed-by": "containerssh", "containerssh.io/session": "true"},
+    },
+    "spec": {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "shell",
+                "image": "",
+                "command": ["/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "runAsNonRoot": True,
+                    "capabilities": {"drop": ["ALL"]},
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "resources": {
+                    "requests": {"cpu": "100m", "memory": "128Mi"},
+                    "limits": {"cpu": "500m", "memory": "512Mi"},
+                },
+                "volumeMounts": [
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a path in the session
+                    {"name": "home", "mountPath": "/home/user"},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {"sizeLimit": "100Mi"}},
+            {"name": "home", "emptyDir": {"sizeLimit": "1Gi"}},
+        ],
+    },
+}

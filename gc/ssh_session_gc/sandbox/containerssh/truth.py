@@ -1,0 +1,44 @@
+"""The truth about each session, which nobody in the cluster can see: whether its user still sits in it, and whether
+it was deleted under the user's feet.
+
+Does not know how a session comes to its end: ``process`` does.
+"""
+
+from dataclasses import dataclass
+
+from ssh_session_gc.sandbox.node.programs import Process
+
+
+@dataclass(eq=False)
+class TrueSession:
+    """The truth about one session. Times are the API server's clock."""
+
+    uid: str
+    name: str
+    user: str
+    created: float
+    creator: Process
+    given_up: bool = False
+    """Nobody uses it, and ContainerSSH has not deleted it: it came too late, or its deletion got nowhere."""
+    closed: bool = False
+    """Its user left and ContainerSSH has deleted it."""
+    finished: bool = False
+    """Its container has ended by itself."""
+    deleted: float | None = None
+    """When somebody else deleted it."""
+    was_live: bool = False
+    """Whether somebody sat in it at that moment."""
+    evicted: bool = False
+    """It was the cluster that took it then: its node was lost, or drained."""
+    gone: bool = False
+    """The Pod is no more."""
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody may sit in it: it is served by a living process that has not given it up."""
+        return self.creator.alive and not (self.given_up or self.closed or self.finished)
+
+    @property
+    def orphan(self) -> bool:
+        """Whether the Pod is there with nobody in it, and nobody has asked for its end yet."""
+        return not self.gone and not self.live and not self.closed and self.deleted is None

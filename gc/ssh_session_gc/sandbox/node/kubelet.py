@@ -1,0 +1,150 @@
+"""A small kubelet: runs the Pods of one node and reports what becomes of them.
+
+Knows the life of a Pod (sandbox, pull, start, run, end, restart, removal) in the order in which the recordings in
+tests/data show it. Does not know what the programs are for: it is told how each behaves, and tells who asks when one
+starts, is asked to end, and ends.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from ssh_session_gc.sandbox.api.listeners import Listeners
+from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
+from ssh_session_gc.sandbox.api.storage import Store
+from ssh_session_gc.sandbox.node.podstatus import KILLED, PodStatus, running
+from ssh_session_gc.sandbox.node.podworker import PodWorker
+from ssh_session_gc.sandbox.node.programs import Process, Program
+
+
+class Kubelet:
+    """One node's kubelet. Runs Pods from ``start`` to ``stop``."""
+
+    def __init__(
+        self,
+        store: Store,
+        node: str,
+        *,
+        default: Program | None = None,
+        images: Mapping[str, Program] = MappingProxyType({}),
+        skew: float = 0.0,
+    ) -> None:
+        """``images``: the programs of images where it is not ``default``. ``skew``: how many seconds the node's
+        clock runs ahead of the API server's."""
+        self.store, self.node, self.skew = store, node, skew
+        self.default, self.images = default or Program(), images
+        self.started, self.stopping, self.ended = Listeners[Process](), Listeners[Process](), Listeners[Process]()
+        """Told of each process in the moment it starts, gets SIGTERM and ends, though the cluster may not be told."""
+        self.processes: dict[tuple[str, str], Process] = {}
+        """The latest process of each container, by the Pod's uid and the container's name."""
+        self.connected = asyncio.Event()
+        self.connected.set()
+        self.lag = 0.0
+        """How many seconds late the status of a Pod is written, as by a kubelet that is busy or throttled."""
+        self.dead = False
+        self._rng = random.Random(node)  # noqa: S311 - container ids
+        self._pods: dict[str, PodWorker] = {}
+        self._addresses = 0
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Begins to run Pods."""
+        self._unsubscribe = self.store.subscribe(self._heard)
+
+    async def stop(self) -> None:
+        """Ends all work. What runs is left as it is, for those who want to know how things stood in the end."""
+        self._unsubscribe()
+        workers = [pod.task for pod in self._pods.values()]
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    def now(self) -> float:
+        """The node's clock, in seconds since the epoch."""
+        return self.store.now() + self.skew
+
+    def cut_off(self) -> None:
+        """Cuts the node off: processes go on, but nothing is reported and nothing heard."""
+        self.connected.clear()
+
+    def heal(self) -> None:
+        """Ends ``cut_off``: what happened meanwhile is heard and reported now. Raises ValueError for a dead node."""
+        if self.dead:
+            raise ValueError(f"{self.node} is dead")
+        self.connected.set()
+        there = {pod["metadata"]["uid"]: pod for pod in self.store.list(PODS)}
+        for uid in [uid for uid in self._pods if uid not in there]:
+            self._forget(uid)
+        for uid, pod in there.items():
+            if (worker := self._pods.get(uid)) is not None:
+                worker.report()
+            self._look_at(pod)
+
+    def die(self) -> None:
+        """The node loses its power, for good: every process ends, and nobody is told."""
+        self.dead = True
+        self.connected.clear()
+        for worker in self._pods.values():
+            worker.task.cancel()
+        for process in tuple(self.processes.values()):
+            self.end(process, KILLED)
+
+    def kill(self, pod_uid: str, exit_code: int = KILLED, *, container: str | None = None) -> None:
+        """Ends the Pod's processes (or the one of this container) at once, as SIGKILL does. None there: nothing."""
+        worker = self._pods.get(pod_uid)
+        for name in worker.status.containers if worker is not None else ():
+            process = self.processes.get((pod_uid, name))
+            if process is not None and container in (None, name):
+                self.end(process, exit_code)
+
+    def begin(self, status: PodStatus, container: str, program: Program) -> Process:
+        """Starts a process, now."""
+        process = Process(status.name, status.uid, status.namespace, container, program, self.now())
+        self.processes[status.uid, container] = process
+        status.ip = status.ip or self.address()
+        state = status.containers[container]
+        state.state, state.id = running(process), f"containerd://{self._rng.getrandbits(256):064x}"
+        self.started.tell(process)
+        return process
+
+    def end(self, process: Process, exit_code: int) -> None:
+        """Ends a process now, if it has not ended yet."""
+        if process.alive:
+            process.ended, process.exit_code = self.now(), exit_code
+            process.stirred.set()
+            self.ended.tell(process)
+
+    def address(self) -> str:
+        """An address for the next Pod."""
+        self._addresses += 1
+        return f"10.244.{self._addresses // 250}.{self._addresses % 250 + 2}"
+
+    def _heard(self, change: Change) -> None:
+        if change.resource is PODS and self.connected.is_set():
+            self._look_at(change.object)
+            if change.type == "DELETED":
+                self._forget(change.object["metadata"]["uid"])
+
+    def _look_at(self, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
+        if pod["spec"].get("nodeName") != self.node:
+            return
+        if uid not in self._pods and pod["status"].get("phase") not in ("Succeeded", "Failed"):
+            self._pods[uid] = worker = PodWorker(self, pod)
+            worker.task.add_done_callback(lambda done: self._worker_ended(uid, done))
+        if "deletionTimestamp" in pod["metadata"] and uid in self._pods:
+            self._pods[uid].asked_to_end(pod["metadata"]["deletionGracePeriodSeconds"])
+
+    def _forget(self, uid: str) -> None:
+        # Where it was removed by force, the kubelet kills what still runs.
+        self.kill(uid)
+        if (worker := self._pods.get(uid)) is not None and worker.task is not asyncio.current_task():
+            worker.task.cancel()
+
+    def _worker_ended(self, uid: str, task: asyncio.Task[None]) -> None:
+        worker = self._pods.pop(uid)
+        for container in worker.status.containers:
+            self.processes.pop((uid, container), None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "kubelet failed", "exception": error})
