@@ -23,7 +23,7 @@ from ssh_session_gc.telemetry.metrics import Metrics
 
 
 class Cluster:
-    """What is known of the cluster."""
+    """The sessions and their owners, as far as they are known."""
 
     def __init__(self, settings: Settings, api: Api, metrics: Metrics) -> None:
         self._settings, self._api = settings, api
@@ -40,7 +40,7 @@ class Cluster:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Those that are followed, as things stand: a workload that is not there has no Pods to watch."""
+        """The sources that are followed at present. A workload that is not there has no Pods to watch."""
         if not self._settings.policy.ownerless:
             return (self.sessions,)
         if self._settings.owner is None:
@@ -49,9 +49,9 @@ class Cluster:
         return (self.sessions, self.workload, self.owner_pods) if found else (self.sessions, self.workload)
 
     def subscribe(self, listener: Callable[[str | None], None]) -> Callable[[], None]:
-        """Has it told the uid of each session that appears, changes or goes, and None where all were listed, where
-        the clock moved, or where something about the owners changed, or whether they are known. Returns what ends
-        that."""
+        """Has the listener told the uid of each session that appears, changes or goes; and None when all were listed,
+        when the API server's clock moved, and when something about the owners changed, or whether they are known.
+        Returns what ends that."""
         return self._changes.subscribe(listener)
 
     async def follow(self, silence: float = SILENCE) -> None:
@@ -70,7 +70,7 @@ class Cluster:
             raise hopeless
 
     def _clock_moved(self, seconds: float) -> None:
-        """What we dated by the API server's clock moves along."""
+        """Moves what we dated by the API server's clock."""
         if abs(seconds) > 1.0:
             for source in (self.sessions, self.workload, self.owner_pods):
                 source.clock_moved(seconds)

@@ -67,7 +67,7 @@ class OwnerPods(Source):
 
     @property
     def incomplete(self) -> str | None:
-        """A Pod could not be read: only a list tells whether all can be by now."""
+        """Why each change is followed by a list: a Pod could not be read, and only that tells whether all can be."""
         if self._unreadable is None:
             return None
         return f"once more from the start, as an owner Pod could not be read: {self._unreadable}"
@@ -123,7 +123,7 @@ class OwnerPods(Source):
         """Does nothing: the list that follows at once tells of it."""
 
     def sync(self, out_of_sync: str | None) -> None:
-        """Tells of it, besides: it is a reason why nothing may be known of owners."""
+        """Tells the listeners, too: it is a reason why nothing may be known of owners."""
         super().sync(out_of_sync)
         self.changes.tell(None)
 

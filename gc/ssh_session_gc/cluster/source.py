@@ -39,7 +39,7 @@ class Source:
 
     @property
     def incomplete(self) -> str | None:
-        """Single changes suffice."""
+        """None: single changes suffice, unless a source says otherwise."""
         return None
 
     def sync(self, out_of_sync: str | None) -> None:

@@ -71,7 +71,7 @@ class OwnerWorkload(Source):
         log.error("owner_unreadable", error=why, hint="is the API newer than this program?")
 
     def sync(self, out_of_sync: str | None) -> None:
-        """Tells of it, besides: it is a reason why nothing may be known of owners."""
+        """Tells the listeners, too: it is a reason why nothing may be known of owners."""
         super().sync(out_of_sync)
         self.changes.tell(None)
 

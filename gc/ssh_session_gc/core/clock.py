@@ -12,7 +12,7 @@ DRIFT = 1e-4
 APART = 0.5
 """Seconds by which the clocks of several API servers behind one address may differ and still pass for one."""
 CONFIRMED_AFTER = 5.0
-"""Seconds for which every answer must tell of another time before a jump is believed."""
+"""Seconds for which all answers must agree on another time before a jump is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class ServerClock:
     since: float = math.inf
     """Local reading at the first answer that agreed."""
     other: "ServerClock | None" = None
-    """What the latest answers say that cannot be true beside those before, while they are not believed yet."""
+    """The clock as the latest answers tell it, while they contradict those before and are not believed yet."""
 
     def answered(self, date: float, sent: float, received: float) -> "ServerClock":
-        """The clock after an answer dated ``date`` (epoch seconds, whole) to a request sent and answered at
+        """Narrows the bounds by an answer dated ``date`` (epoch seconds, whole) to a request sent and answered at
         these local readings (seconds)."""
         slack = DRIFT * max(0.0, received - self.at)
         low, high = date - received, date + 1.0 - sent

@@ -17,7 +17,7 @@ had begun must have ended."""
 RENEW_EVERY = 2.0
 """Seconds between renewals."""
 RETRY_EVERY = 1.0
-"""Seconds between two looks of somebody who waits: a lease that was given back is taken within two seconds."""
+"""Seconds between two looks of a standby. A lease that was given back is taken within two seconds."""
 
 Lease = dict[str, Any]
 """A Lease as the API has it; what others wrote into it is kept."""
@@ -30,18 +30,18 @@ class Seen(NamedTuple):
     since: float
 
     def again(self, lease: Lease, now: float) -> "Seen":
-        """After another look: the time counts on while nothing has changed."""
+        """Takes in another look at it. While nothing has changed, ``since`` stays."""
         return self if _version(lease) == _version(self.lease) else Seen(lease, now)
 
 
 def holder(lease: Lease) -> str:
-    """Who holds it, "" for nobody."""
+    """The identity of its holder, "" for nobody."""
     identity = (lease.get("spec") or {}).get("holderIdentity")
     return identity if isinstance(identity, str) else ""
 
 
 def may_take(seen: Seen, me: str, now: float) -> bool:
-    """Whether it may be taken: nobody holds it, it is ours, or its holder has not renewed it for its duration."""
+    """Whether ``me`` may take it: nobody holds it, it is ours, or its holder has not renewed it for its duration."""
     if holder(seen.lease) in ("", me):
         return True
     duration = (seen.lease.get("spec") or {}).get("leaseDurationSeconds")
@@ -49,7 +49,7 @@ def may_take(seen: Seen, me: str, now: float) -> bool:
 
 
 def taken(lease: Lease | None, name: str, me: str, at: float) -> Lease:
-    """The lease as its holder writes it, to take it or to renew it; ``at`` is epoch seconds."""
+    """What the holder writes to take it or to renew it; ``at`` is epoch seconds."""
     base: Lease = lease or {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -66,7 +66,7 @@ def taken(lease: Lease | None, name: str, me: str, at: float) -> Lease:
 
 
 def given_back(lease: Lease, at: float) -> Lease:
-    """The lease as its holder leaves it behind, so that nobody has to wait for its end."""
+    """What the holder writes when it leaves, so that nobody has to wait for its end."""
     spec = dict(lease.get("spec") or {})
     return lease | {"spec": spec | {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": format_micro(at)}}
 

@@ -51,7 +51,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
 
 
 class OwnerState(StrEnum):
-    """How one incarnation of the owner container is doing."""
+    """The state of one incarnation of the owner container."""
 
     RUNNING = "Running"
     STARTING = "Starting"
@@ -75,7 +75,7 @@ class Incarnation(msgspec.Struct, frozen=True, gc=False):
     ending: str = ""
     """How it ended, for people: ``exit 137, Error``."""
     first: bool = False
-    """Its Pod had no incarnation before: whatever that Pod created while this one lives is its own."""
+    """Its Pod had no incarnation before. Whatever that Pod created while this one lives is its own."""
     confirmed: bool = True
     """False where nothing but the Pod's disappearance says that it ended (see ``ownership.to_look_up``)."""
 
@@ -142,7 +142,7 @@ class SessionState(StrEnum):
     """Where a session stands, each in exactly one: the label of the ``sessions`` gauge."""
 
     OWNED = "owned"
-    """An owner may be alive (or nobody can tell), and nothing but its age will end it."""
+    """An owner may be alive, or nobody can tell, and nothing but its age will end it."""
     WAITING = "waiting"
     """Without an owner, unstarted, finished or due: it is on its way out."""
     EXEMPT = "exempt"

@@ -1,6 +1,6 @@
 """Names and uids as Kubernetes spells them.
 
-Knows the forms. They are checked wherever a text of somebody else's is to become part of a path or of a command.
+Knows the forms. They are checked where somebody else's text is to become part of a path or of a command.
 """
 
 import re

@@ -47,7 +47,7 @@ class Span(msgspec.Struct, frozen=True, gc=False):
 
 
 class OwnerPod(msgspec.Struct, frozen=True, gc=False):
-    """What the policy needs of one Pod of the owner workload.
+    """What is needed of one Pod of the owner workload.
 
     At most one of ``running`` (the start of the container now running) and ``terminated`` is set; with neither
     the container waits, or has no status yet. ``last`` is the run before.
@@ -220,9 +220,9 @@ def _pruned(owners: tuple[Incarnation, ...]) -> tuple[Incarnation, ...]:
 
 
 def confirmed(known: Owners, pod_uid: str, at: float) -> Owners:
-    """After a look-up by name that did not find the Pod at ``at``: it is gone for good.
+    """Ends what lived in a Pod that a look-up by name did not find at ``at``: it is gone for good.
 
-    Nobody knows since when. It may have lost its label when it vanished, and have lived on until just now.
+    Since when nobody knows. It may have lost its label when it vanished, and have lived on until just now.
     """
     owners = (
         msgspec.structs.replace(o, finished=at, confirmed=True) if o.pod_uid == pod_uid and not o.confirmed else o

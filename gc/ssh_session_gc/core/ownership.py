@@ -54,7 +54,7 @@ def ownership(session: Session, known: Owners, tolerance: float) -> Ownership:
 def to_look_up(sessions: Iterable[Session], known: Owners, tolerance: float) -> Mapping[str, str]:
     """Pods (uid → name) to look up by name before these sessions may die as Ownerless.
 
-    Owners whose end nobody saw, only their Pod's absence; and stamped creators that were never seen at all,
+    They are the owners whose end nobody saw, only their Pod's absence, and the stamped creators that were never seen,
     which may be Pods that the workload's selector does not match. The name is "" where the stamp has none.
     """
     uids = {o.pod_uid for o in known.owners}
@@ -72,10 +72,11 @@ def to_look_up(sessions: Iterable[Session], known: Owners, tolerance: float) -> 
 
 
 def needs_full_list(sessions: Iterable[Session], known: Owners, tolerance: float) -> bool:
-    """Whether one of these sessions may be owned by somebody whom nobody has seen yet, so that even Pods that the
-    workload's selector does not match must be looked at before it dies as Ownerless.
+    """Whether even Pods that the workload's selector does not match must be looked at before these sessions may die
+    as Ownerless: somebody whom nobody has seen may own one of them.
 
-    It is from before the first list, or from after a gap. Whoever else could have created it says nothing about that.
+    That is so for a session from before the first list, or from after a gap. Whoever else could have created it says
+    nothing about that.
     """
     return any(
         not ownership(session, known, tolerance).exact

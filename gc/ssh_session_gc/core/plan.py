@@ -1,7 +1,7 @@
 """What would happen to every session, as one value: a snapshot of the cluster, judged.
 
-Knows which sessions are urgent and which ones somebody wants to see. Judges through ``policy.judge`` like the daemon
-does. Does not know where a snapshot comes from or how a plan is shown (``preview``).
+Knows which sessions are urgent and which ones somebody wants to see. Judges through ``judge`` like the daemon does.
+Does not know where a snapshot comes from or how a plan is shown (``preview``).
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     owners: Owners
     now: float
     remarks: tuple[str, ...] = ()
-    """What an operator should know of how it came about, a line each."""
+    """What an operator should know of how it was read, a line each."""
 
 
 class Row(NamedTuple):
-    """One session with what the policy says of it."""
+    """One session with its verdict."""
 
     session: Session
     verdict: Verdict
@@ -91,7 +91,7 @@ def make(snapshot: Snapshot, policy: Policy, namespace: str, wanted: Wanted | No
 
 
 def _sorted(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """By when they are due; what is never due comes last, oldest first."""
+    """Sorts by the due. What is never due comes last, oldest first."""
 
     def urgency(row: Row) -> tuple[bool, float, str]:
         due = row.verdict.due

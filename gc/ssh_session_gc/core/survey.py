@@ -1,4 +1,4 @@
-"""How many sessions and owners stand where: what the gauges show.
+"""Counts of sessions and owners by where they stand: what the gauges show.
 
 Knows how to count verdicts. Does not judge (``rules``).
 """
@@ -19,7 +19,7 @@ kubelet needs a few to report; a minute is longer than any healthy node takes.""
 
 
 class Survey(msgspec.Struct):
-    """How many sessions and owners stand where, at one moment. Ages are in seconds."""
+    """The counts at one moment. Ages are in seconds."""
 
     sessions: Counter[SessionState] = msgspec.field(default_factory=Counter)
     orphans: Counter[Reason] = msgspec.field(default_factory=Counter)

@@ -10,7 +10,7 @@ LIMIT = 128
 
 
 def counted(count: int, word: str) -> str:
-    """So many of something: ``1 session``, ``2 sessions``."""
+    """A count with its word, in the plural where it is one: ``1 session``, ``2 sessions``."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 

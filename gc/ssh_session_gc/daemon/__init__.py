@@ -1,1 +1,1 @@
-"""The daemon: it keeps a view of the cluster, judges every session and deletes what is due."""
+"""The daemon: what is done. It judges every session of the cluster and deletes what is due."""

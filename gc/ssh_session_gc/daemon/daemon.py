@@ -34,7 +34,7 @@ FLUSH = 0.5
 
 
 class StartError(Exception):
-    """It makes no sense to go on: one line that says what is wrong and what to do."""
+    """The daemon cannot work: one line that says what is wrong and what to do."""
 
 
 class Daemon:
@@ -103,7 +103,7 @@ class Daemon:
             pass
 
     async def _unless(self, stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
-        """Whether it was done before ``stop`` came. Raises what it raises."""
+        """Does the work until ``stop`` comes. Returns whether it was done by then; raises what it raises."""
         working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

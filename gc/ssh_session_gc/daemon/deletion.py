@@ -27,7 +27,7 @@ class Result(NamedTuple):
 
 
 class NotLeading(Exception):
-    """It is somebody else's turn to delete."""
+    """Somebody else leads, so we may not delete."""
 
 
 class Deleter:

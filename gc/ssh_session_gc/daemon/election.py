@@ -42,7 +42,7 @@ FAREWELL = 1.0
 
 
 class Elector:
-    """Leads for ever where there is no election, and otherwise while it can renew its lease."""
+    """Takes part in the election. Without one it leads for ever, otherwise while it can renew its lease."""
 
     def __init__(self, api: Api, ref: LeaseRef | None) -> None:
         self._api, self._ref = api, ref
@@ -59,7 +59,7 @@ class Elector:
         return self._until
 
     def subscribe(self, listener: Callable[[bool], None]) -> Callable[[], None]:
-        """Has it told whenever we begin or cease to lead. Returns what ends that."""
+        """Has the listener told whenever we begin or cease to lead. Returns what ends that."""
         return self._news.turns.subscribe(listener)
 
     def leads(self) -> bool:
@@ -103,7 +103,7 @@ class Elector:
             log.info("lease_given_back", lease=str(self._ref))
 
     async def _try(self, ref: LeaseRef) -> bool:
-        """Takes or renews the lease; whether it is ours now."""
+        """Takes or renews the lease. Returns whether it is ours now."""
         if self._seen is not None and self.leads():
             return await self._write(ref, self._seen.lease)
         try:
@@ -121,7 +121,7 @@ class Elector:
         return await self._write(ref, found)
 
     async def _write(self, ref: LeaseRef, found: Lease | None) -> bool:
-        """Writes it as ours; whether nobody else wrote it meanwhile."""
+        """Writes it as ours. Returns whether nobody else wrote it meanwhile."""
         lease = taken(found, ref.name, self.identity, self._api.time.now())
         try:
             verb, name = ("create", "") if found is None else ("update", ref.name)
@@ -144,7 +144,7 @@ class Elector:
 
 
 class News:
-    """What was said of the election so far, so that each thing is said once."""
+    """Says what is new of the election: who leads, and why the lease cannot be had."""
 
     def __init__(self, ref: LeaseRef | None, identity: str) -> None:
         self._ref, self._identity = ref, identity

@@ -1,4 +1,4 @@
-"""How many may pass in a minute. Knows nothing of what passes."""
+"""A limit to how many may pass in a minute. Knows nothing of what passes."""
 
 import asyncio
 from collections import deque

@@ -52,7 +52,7 @@ class Aftermath:
         self.reported.discard(uid)
 
     async def conclude(self, due: Due, result: Result) -> float:
-        """Does what is to be done. Returns the seconds to wait before the session is looked at again."""
+        """Logs, counts and records one. Returns the seconds to wait before the session is looked at again."""
         session, verdict, owners = due
         now = self._api.time.now()
         self._metrics.deletions.labels(verdict.reason, result.outcome).inc()

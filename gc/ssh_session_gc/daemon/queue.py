@@ -39,10 +39,6 @@ class Queue:
         self._local = asyncio.get_running_loop().time
         self._woken = asyncio.Event()
 
-    def __len__(self) -> int:
-        """How many sessions have a timer."""
-        return len(self._timers)
-
     def judge_all(self) -> None:
         """Judges all sessions anew."""
         if sessions := self._cluster.sessions.by_uid:  # before the first of them nobody may have told the time
@@ -62,7 +58,7 @@ class Queue:
 
     def take(self) -> Iterator[str]:
         """The sessions whose time has come, the earliest first. They are being processed until they are released."""
-        if self._timers:
+        if self._timers:  # before the first of them nobody may have told the time
             for uid in self._timers.take(self._time.now()):
                 self.processing.add(uid)
                 yield uid
@@ -88,11 +84,11 @@ class Queue:
         self._woken.set()
 
     def begin_turn(self) -> None:
-        """Begins a turn: what happens from now on ends the sleep at its end."""
+        """Begins a turn. Whatever wakes from now on ends the sleep at its end."""
         self._woken.clear()
 
     async def sleep(self, *, held: bool) -> None:
-        """Returns when the next session is due, or when woken. While all are ``held`` no due counts."""
+        """Returns when the next session is due, or when woken. With ``held``, only when woken."""
         due = None if held else self._timers.next()
         delay = None if due is None else max(0.0, due - self._time.now())
         if delay is not None and delay > 2 * EARLY:

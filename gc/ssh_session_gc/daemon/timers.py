@@ -30,7 +30,7 @@ class Timers:
         return len(self._at)
 
     def set(self, uid: str, at: float) -> bool:
-        """This uid is to be looked at at ``at``, and at no other time. Whether that may be the next of all."""
+        """Sets the one instant of this uid. Returns whether it may be the next of all."""
         if self._at.get(uid) != at:
             self._at[uid] = at
             self._add(uid, at)
@@ -39,7 +39,7 @@ class Timers:
         return at == self._instants[0]
 
     def cancel(self, uid: str) -> None:
-        """This uid is not to be looked at."""
+        """Forgets this uid."""
         self._at.pop(uid, None)
 
     def next(self) -> float | None:
@@ -56,7 +56,7 @@ class Timers:
         return None
 
     def take(self, now: float) -> Iterator[str]:
-        """The uids whose time has come, the earliest first; they are not set any more."""
+        """Takes out the uids whose time has come, the earliest first."""
         while (at := self.next()) is not None and at <= now:
             uid = self._waiting[at].pop()
             self._entries -= 1

@@ -39,7 +39,7 @@ class Observer(Protocol):
 
 @asynccontextmanager
 async def connect(load: Loader, observer: Observer) -> AsyncIterator["Api"]:
-    """The API server that ``load`` tells of. Nothing is sent yet. Raises ConfigError."""
+    """The API server that ``load`` configures. Nothing is sent yet. Raises ConfigError."""
     client = await authenticated(load)
     made = Api(client, load, observer)
     try:
@@ -83,7 +83,7 @@ class Api:
         return await self._whole(verb, resource.plural, path, query, body, REQUEST_TIMEOUT)
 
     async def version(self) -> bytes:
-        """``/version``: what anybody may ask, to see whether the server is there at all."""
+        """``/version``, which anybody may ask for: it tells whether the server is there at all."""
         return await self._whole("get", "version", "/version", None, None, CONNECT_TIMEOUT)
 
     async def _whole(
@@ -193,7 +193,7 @@ class Api:
                 pause = min(2 * pause, 60.0)
 
     async def close(self) -> None:
-        """Ends what goes on by itself."""
+        """Ends what asks by itself."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)

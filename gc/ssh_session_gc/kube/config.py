@@ -59,7 +59,7 @@ def loader(kubeconfig: str | None, context: str | None) -> Loader:
 
 
 async def authenticated(load: Loader) -> ApiClient:
-    """A client of kubernetes_asyncio's with the credentials that ``load`` tells of. Raises ConfigError."""
+    """A client of kubernetes_asyncio's with the credentials from ``load``. Raises ConfigError."""
     configuration = Configuration()
     try:
         await load(configuration)

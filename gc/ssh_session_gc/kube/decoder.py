@@ -70,7 +70,7 @@ class Event(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Decoder(Generic[T]):
-    """Decodes lists and watch events of one kind of object, and keeps of each what is wanted of it."""
+    """Decodes lists and watch events of one kind of object, and keeps what is wanted of each."""
 
     @overload
     def __init__(self: "Decoder[W]", kind: type[W]) -> None: ...
@@ -79,7 +79,7 @@ class Decoder(Generic[T]):
     def __init__(self, kind: type[W], wanted: Callable[[W], T]) -> None: ...
 
     def __init__(self, kind: type[Any], wanted: Callable[[Any], Any] = lambda whole: whole) -> None:
-        """``wanted`` says what is kept of an object, and raises nothing; the whole of it unless told."""
+        """``wanted`` gives what is kept of an object, and raises nothing. By default all of it is kept."""
         self._wanted = wanted
         self._object = msgspec.json.Decoder(kind)
         # Pages and events in one go; in parts, which takes longer, only where that fails.

@@ -28,7 +28,7 @@ class ApiError(Exception):
 
     @classmethod
     def from_status(cls, status: wire.Status, code: int = 0, retry_after: float | None = None) -> "ApiError":
-        """From the Status object of an answer or of an ERROR event. Its texts may quote anybody."""
+        """Made of the Status object of an answer or of an ERROR event. Its texts may quote anybody."""
         after = status.details.retry_after_seconds if status.details else None
         return cls(
             status.code or code,
@@ -54,5 +54,5 @@ class ApiError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """What the error of somebody else's says, on one line and not too long."""
+    """The text of somebody else's error, on one line and not too long."""
     return printable(" ".join(str(error).split()) or type(error).__name__, 400)

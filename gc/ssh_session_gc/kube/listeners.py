@@ -1,4 +1,4 @@
-"""Whoever wants to be told of something: the one way in which this program notifies.
+"""The one way in which this program notifies: functions that subscribe.
 
 Knows how to subscribe and to leave. Does not know what is told.
 """
@@ -16,7 +16,7 @@ class Listeners(Generic[P]):
         self._listeners: list[Callable[P, None]] = []
 
     def subscribe(self, listener: Callable[P, None]) -> Callable[[], None]:
-        """Has it called from now on. Returns what ends that."""
+        """Has the listener called from now on. Returns what ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

@@ -119,7 +119,7 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
         first=found is not None and found.restart_count == 0 and last.terminated is None,
         final=pod.status.phase in _OVER,
         terminating=pod.metadata.deletion_timestamp is not None,
-        unreachable=_cut_off(pod),
+        unreachable=_unreachable(pod),
         clock_ahead=_clock_ahead(pod),
     )
 
@@ -135,7 +135,7 @@ def _status_of(pod: Pod, name: str) -> ContainerStatus | None:
     return None
 
 
-def _cut_off(pod: Pod) -> bool:
+def _unreachable(pod: Pod) -> bool:
     """Whether the node controller turned Ready to False behind the kubelet's back. The kubelet itself says so
     only with a readiness gate (Kubernetes documentation, "Pod readiness")."""
     conditions = {c.type: c for c in pod.status.conditions or ()}

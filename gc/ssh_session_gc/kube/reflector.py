@@ -31,7 +31,7 @@ SETTLED = 5.0
 
 
 class Sink(Protocol[T_contra]):
-    """What takes a stream's objects in."""
+    """Takes in the objects of a stream; every ``cluster.Source`` implements it."""
 
     @property
     def incomplete(self) -> str | None:
@@ -81,7 +81,7 @@ class Reflector(Generic[T]):
                 self._sink.sync("it is read from the start")
 
     def relist(self, collection: Collection[T] | None = None) -> None:
-        """Has it begin anew with a list, of another collection where one is given, whatever is under way."""
+        """Begins anew with a list, whatever is under way: of another collection where one is given."""
         self._collection = collection or self._collection
         if self._attempt is not None and not self._attempt.expired():
             self._attempt.reschedule(-math.inf)

@@ -24,7 +24,7 @@ LONGEST_WAIT = 10.0
 
 
 async def retried(call: Callable[P, Awaitable[R]], *args: P.args, **more: P.kwargs) -> R:
-    """What the function returns, called up to ATTEMPTS times. Raises what the last call raised."""
+    """Calls the function up to ATTEMPTS times. Returns what it returns, raises what the last call raised."""
     try:
         # Nearly all succeed at once, and tenacity would cost them a fifth of a request.
         return await call(*args, **more)

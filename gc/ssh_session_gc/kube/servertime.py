@@ -43,8 +43,8 @@ class ServerTime:
         return self._clock.now(self._local())
 
     def subscribe(self, listener: Callable[[float], None]) -> Callable[[], None]:
-        """Has it told the seconds by which the clock moved: when it turns out to be elsewhere than thought, by more
-        than a second, and when we become sure of it, or unsure. Returns what ends that."""
+        """Has the listener told by how many seconds the clock moved, when that is more than one, and when we become
+        sure of it, or unsure. Returns what ends that."""
         return self._moved.subscribe(listener)
 
     def heard(self, header: str | None, sent: float) -> None:

@@ -20,7 +20,7 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Wire(msgspec.Struct, gc=False, rename="camel"):
-    """What every struct of the wire has in common: Kubernetes' spelling of names."""
+    """The base of all structs of the wire: Kubernetes' spelling of names."""
 
 
 class Annotations(Wire):
@@ -136,7 +136,7 @@ class Pod(Wire):
     status: PodStatus = msgspec.field(default_factory=PodStatus)
 
 
-class Requirement(Wire):
+class LabelSelectorRequirement(Wire):
     """``LabelSelectorRequirement``."""
 
     key: str
@@ -148,7 +148,7 @@ class LabelSelector(Wire):
     """``LabelSelector``."""
 
     match_labels: dict[str, str] | None = None
-    match_expressions: list[Requirement] | None = None
+    match_expressions: list[LabelSelectorRequirement] | None = None
 
 
 class WorkloadSpec(Wire):

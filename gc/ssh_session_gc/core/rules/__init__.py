@@ -2,12 +2,20 @@
 
 A rule knows its due, its words and whether it needs the owners read afresh. Does not know the other rules.
 
-============  =======================================================  =====================================
-reason        the facts                                                due
-============  =======================================================  =====================================
-OverAge       created                                                  created + its ttl, or else max-age
-Ownerless     nobody who could have created it lives, since a moment   that moment + owner-grace
-StartTimeout  its container has not started by the due, or later       created + start-timeout
-Finished      its phase is Succeeded or Failed, since a moment         that moment + finished-grace
-============  =======================================================  =====================================
+============  =====================================================  =============================================
+reason        the facts                                              due
+============  =====================================================  =============================================
+OverAge       it has no ttl                                          created + max-age
+..            it has a ttl                                           created + the ttl, or max-ttl if that is less
+..            max-age is 0                                           never
+Ownerless     nobody who could have created it lives since a moment  that moment + owner-grace
+..            somebody may live, or nobody can tell                  never
+StartTimeout  nothing started, or later than that                    created + start-timeout
+..            its container started in time; start-timeout is 0      never
+Finished      its phase is Succeeded or Failed since a moment        that moment + finished-grace
+..            its phase is another                                   never
+============  =====================================================  =============================================
+
+Whatever is due, the annotation ``keep`` exempts from all of it, and so does a deletion that was accepted already,
+unless ``force-after`` is over.
 """
