@@ -18,7 +18,7 @@ CRASH = Path(__file__).parents[1] / "data" / "recordings" / "crash.jsonl"
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[str]:
-    """The sandbox with these arguments on a free port, and its address; it must end cleanly when told to."""
+    """Runs the sandbox on a free port; gives its address. It must end cleanly on SIGTERM."""
     with subprocess.Popen([*COMMAND, "--port=0", *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -29,7 +29,7 @@ def serving(*arguments: str) -> Iterator[str]:
 
 
 def listed(url: str, path: str) -> list[dict[str, Any]]:
-    """What the server has there."""
+    """The items of a list."""
     with urllib.request.urlopen(url + path, timeout=20) as response:
         items: list[dict[str, Any]] = json.load(response)["items"]
     return items

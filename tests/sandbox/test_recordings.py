@@ -21,7 +21,7 @@ Shape = tuple[object, ...]
 
 
 def shape(change: str, pod: dict[str, Any]) -> Shape:
-    """What of one event the policy, or a person, could go by."""
+    """The part of an event that a policy, or a person, could go by."""
     status, metadata = pod["status"], pod["metadata"]
     conditions = {c["type"]: (c["status"], c.get("reason", "")) for c in status.get("conditions", ())}
     container: dict[str, Any] = next(iter(status.get("containerStatuses", ())), {})
@@ -43,7 +43,7 @@ def shape(change: str, pod: dict[str, Any]) -> Shape:
 
 
 def collapsed(shapes: list[Shape]) -> list[Shape]:
-    """Without repetitions."""
+    """The shapes without repetitions."""
     return [s for n, s in enumerate(shapes) if n == 0 or s != shapes[n - 1]]
 
 
@@ -71,7 +71,7 @@ def recorded(name: str) -> dict[str, list[Shape]]:
 
 @contextmanager
 def observed(world: World) -> Iterator[dict[str, list[Shape]]]:
-    """The same of the World, from now on; filled in as it happens."""
+    """The shapes of the World's Pods, filled in as things happen from now on."""
     stories: dict[str, list[Shape]] = {}
     titles: dict[str, str] = {}
 
@@ -114,7 +114,7 @@ async def test_rollout() -> None:
     async with World() as world:
         world.deploy(grace=5)
         await ready(world)
-        # The recording goes on where the one of the crash ended: its owner has been restarted once.
+        # The recording follows on that of the crash: its owner has been restarted once.
         world.crash()
         await advance(5)
         with observed(world) as stories:
@@ -169,7 +169,7 @@ async def test_deployment_deleted() -> None:
             world.deploy(1)
             await advance(6)
     told = recorded("deployment-deleted")
-    # Which of the two replicas was scaled down is the controller's choice.
+    # The controller chooses which of the two replicas goes.
     assert sorted(map(repr, stories.values())) == sorted(map(repr, told.values()))
 
 
@@ -230,7 +230,7 @@ async def test_session_lifecycle() -> None:
 
 
 def differences(stories: dict[str, list[Shape]], told: dict[str, list[Shape]]) -> str:
-    """Where the two part, for a person to read."""
+    """The place where the two part, for a person to read."""
     lines = []
     for title in sorted(stories.keys() | told.keys()):
         ours, theirs = stories.get(title, []), told.get(title, [])

@@ -1,4 +1,4 @@
-"""A recording that is served again is what was recorded: object by object, event by event, at its time."""
+"""A recording served again: the same objects and events, each at its time."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def recorded(path: Path) -> list[dict[str, Any]]:
 
 
 async def listed(http: aiohttp.ClientSession, path: str) -> dict[str, Any]:
-    """A list as the server gives it."""
+    """The answer to a list."""
     async with http.get(path) as response:
         answer: dict[str, Any] = await response.json()
         return answer
@@ -92,7 +92,7 @@ async def test_what_is_deleted_stays_terminating_and_the_recording_says_no_more_
         kept = {pod["metadata"]["uid"]: pod for pod in replay.sessions()}
         assert replay.deleted == {alice["uid"]: pytest.approx(at, abs=0.3)}
         assert "deletionTimestamp" in kept[alice["uid"]]["metadata"]
-        # She was still being created; the recording has her running a moment later.
+        # Her Pod was still being created; in the recording it runs a moment later.
         assert kept[alice["uid"]]["status"]["phase"] == "Pending"
         assert len(kept) == 4
         versions = [int(pod["metadata"]["resourceVersion"]) for pod in kept.values()]

@@ -1,4 +1,4 @@
-"""What tests of the simulated cluster share: waiting for it, and looking at its Pods. Holds no tests."""
+"""Helpers for tests of the simulated cluster: waiting for it, and looking at its Pods. Holds no tests."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ async def ready(world: World, replicas: int = 1) -> None:
 
 @contextmanager
 def states(world: World, name: str) -> Iterator[list[str]]:
-    """What becomes of the first container of a Pod, from now on: "phase state reason" without repetitions."""
+    """The states of a Pod's first container from now on, as ``state`` tells them, without repetitions."""
     seen: list[str] = []
 
     def heard(change: Change) -> None:
@@ -42,13 +42,13 @@ def state(pod: Object) -> str:
 
 
 def container(pod: Object, name: str = "") -> dict[str, Any]:
-    """The status of a container, by default of the first one; empty before a kubelet has said anything."""
+    """The status of a container, by default of the first one; empty before a kubelet has written it."""
     statuses = pod["status"].get("containerStatuses", ())
     return next((each for each in statuses if name in ("", each["name"])), {})
 
 
 def session_pod(world: World, name: str) -> Object:
-    """A session's Pod as it is. Raises Refusal 404."""
+    """A session's Pod as it is now. Raises Refusal 404."""
     return world.store.get(PODS, "ssh-sessions", name)
 
 

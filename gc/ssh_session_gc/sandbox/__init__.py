@@ -1,7 +1,13 @@
 """A simulated cluster behind a real HTTP(S) API, for the demo, the tests and the benchmarks.
 
-``World`` is the whole of it, ``Replay`` a recording served again. It knows what sessions and their owners need of
-Kubernetes and is held to recordings of a real cluster; it knows nothing of the collector.
+``World`` is a whole cluster, ``Replay`` a recording served again. Both have as much of Kubernetes as sessions and
+their owners need, and are held to recordings of a real cluster. Knows nothing of the collector.
+
+    api            the API server and the objects it keeps
+    node           kubelets, scheduler, controllers
+    containerssh   ContainerSSH's processes, and the truth about their sessions
+
+Each knows those above it, and none below it.
 """
 
 from ssh_session_gc.sandbox.api.authorization import Identity, Rule

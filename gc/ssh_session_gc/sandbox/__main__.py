@@ -1,6 +1,6 @@
 """``python -m ssh_session_gc.sandbox``: a simulated cluster on a port, for kubectl, the collector and the curious.
 
-Knows its options and a little story; everything else is ``World`` and ``Replay``.
+Knows the options. What happens in the cluster, ``story``, ``World`` and ``Replay`` know.
 """
 
 import asyncio
@@ -123,7 +123,7 @@ def _greet(url: str, kubeconfig: Path | None, token: str, authority: str | None)
 
 
 def main() -> None:
-    """The entry point: errors in one line, exit status 2 for bad usage and 1 for the rest."""
+    """Runs the command; an error is one line, with exit status 2 for bad usage and 1 for the rest."""
     try:
         sandbox.main(prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:

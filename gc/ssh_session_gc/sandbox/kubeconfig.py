@@ -1,11 +1,11 @@
-"""Kubeconfigs for a simulated API server. Knows the file's form only."""
+"""Kubeconfigs for a simulated API server."""
 
 import json
 from pathlib import Path
 
 
 def write_kubeconfig(path: Path, url: str, *, token: str = "", certificate_authority: str = "") -> Path:
-    """Writes one, readable by its owner alone, and gives the path back. JSON is YAML, and every client reads it."""
+    """Writes a kubeconfig that only its owner can read; returns the path. Every client reads JSON as YAML."""
     authority = {"certificate-authority": certificate_authority} if certificate_authority else {}
     content = {
         "apiVersion": "v1",

@@ -1,7 +1,7 @@
 """A recording of a real cluster, served again: every object as it was, at its time, over the same API server.
 
-Knows the form of the recordings (tests/data). Simulates nothing: no kubelet runs, so what is deleted stays, with its
-deletionTimestamp, and what the recording says of it afterwards is left out.
+Knows the form of the recordings (tests/data). Simulates nothing: no kubelet runs, so a Pod that is deleted stays,
+with its deletionTimestamp, and later lines of the recording about it are skipped.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ STREAMS = {"deployment": DEPLOYMENTS, "owner-pods": PODS, "session-pods": PODS}
 STAMP = "ssh-session-gc/owner-pod-"
 
 
-class Entry(NamedTuple):
-    """One change of a recording: ``at`` is seconds from its start."""
+class Recorded(NamedTuple):
+    """One change of a recording; ``at`` is in seconds from its start."""
 
     at: float
     stream: str
@@ -44,8 +44,8 @@ class Replay:
         tls: ssl.SSLContext | None = None,
         tokens: Mapping[str, Identity] | None = None,
     ) -> None:
-        """``strip_stamp`` leaves the creator's annotations out. Raises OSError, and ValueError where the file is no
-        recording."""
+        """``strip_stamp`` drops the annotations that name a session's creator. Raises OSError, and ValueError where
+        the file is no recording."""
         entries = [json.loads(line) for line in path.read_text().splitlines() if line]
         if not entries or "wall" not in entries[0]:
             raise ValueError(f"{path.name} is no recording: its first line has no wall clock")
@@ -57,7 +57,7 @@ class Replay:
         self.faults = Faults()
         self.server = ApiServer(self.store, faults=self.faults, tls=tls, tokens=tokens)
         self.deleted: dict[str, float] = {}
-        """When (epoch seconds) which Pod, by uid, was deleted through the API."""
+        """The time (epoch seconds) at which each Pod, by uid, was deleted through the API."""
         self._strip, self._port = strip_stamp, port
         self._pending = list(self._read(entries))
         self.length = float(entries[-1]["t"])
@@ -84,7 +84,7 @@ class Replay:
         await self.server.stop()
 
     def sessions(self) -> list[Object]:
-        """The session Pods as they are now."""
+        """The session Pods that are there now."""
         return self.store.list(PODS, "ssh-sessions")
 
     async def _run(self) -> None:
@@ -93,18 +93,18 @@ class Replay:
             while self._pending and self.began + self._pending[0].at <= self.store.now():
                 self._put(self._pending.pop(0))
 
-    def _read(self, entries: list[dict[str, Any]]) -> Iterator[Entry]:
-        # The lists, made in the recording's first moments, are how things stood before it. They go in by version, so
-        # that each object can keep its own.
+    def _read(self, entries: list[dict[str, Any]]) -> Iterator[Recorded]:
+        # The lists were made in the recording's first moments and show what was there before it. Their objects go in
+        # by version, so that each can keep its own.
         lists = [entry for entry in entries if "list" in entry]
         before = [(entry["stream"], item) for entry in lists for item in entry["list"]["items"]]
         for stream, item in sorted(before, key=lambda each: int(each[1]["metadata"]["resourceVersion"])):
-            yield Entry(0.0, stream, "ADDED", self._object(item))
+            yield Recorded(0.0, stream, "ADDED", self._object(item))
         for entry in lists:
-            yield Entry(0.0, entry["stream"], "BOOKMARK", {"metadata": entry["list"]["metadata"]})
+            yield Recorded(0.0, entry["stream"], "BOOKMARK", {"metadata": entry["list"]["metadata"]})
         for entry in entries:
             if "event" in entry:
-                yield Entry(
+                yield Recorded(
                     entry["t"], entry["stream"], entry["event"]["type"], self._object(entry["event"]["object"])
                 )
 
@@ -115,13 +115,13 @@ class Replay:
             return recorded | {"metadata": recorded["metadata"] | {"annotations": kept}}
         return recorded
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Recorded) -> None:
         metadata = entry.object["metadata"]
         if entry.type == "BOOKMARK":
             self.store.advance_rv(int(metadata["resourceVersion"]))
         elif metadata["uid"] not in self.deleted:
             self._replaying = True
-            # What was deleted here has moved the version on; the recording's go on from there.
+            # Deletions here have moved the version on; the recording's versions go on from there.
             version = max(self.store.rv + 1, int(metadata["resourceVersion"]))
             versioned = entry.object | {"metadata": metadata | {"resourceVersion": str(version)}}
             exact = version == int(metadata["resourceVersion"])

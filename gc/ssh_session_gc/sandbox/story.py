@@ -1,6 +1,6 @@
-"""Things that happen in a simulated cluster: a past with every fate a session can have, and a life that goes on.
+"""Stories for a simulated cluster: a past with every fate a session can have, and a life that goes on.
 
-Knows what users and ContainerSSH do. Does not know what anybody should do about it.
+Knows what users and ContainerSSH do. Does not know how the cluster reacts: ``World`` does.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from ssh_session_gc.sandbox.world import World
 
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi")
 PAST = 90 * 60.0
-"""Seconds of the past that ``lived_in`` needs: a world should begin so long ago."""
+"""Seconds of the past that ``lived_in`` tells of: its world has to begin so long ago."""
 QUICK = Program(pull=0.02, start=0.02)
-"""How fast containers start there: the past takes less than a second to tell."""
+"""Programs that start so fast that the past takes less than a second to tell."""
 
 
 async def lived_in(world: World) -> None:
-    """Gives a new world, which began ``PAST`` ago, a past that ends now. Its Pods have the same names every time."""
+    """Gives a new world, which began ``PAST`` ago, a past that ends now. Pods have the same names every time."""
     world.deploy(2)
     await world.ready(2)
     world.open("alice", replica=0)
@@ -42,16 +42,16 @@ async def lived_in(world: World) -> None:
 
 
 async def _pass(world: World, minutes: float) -> None:
-    await asyncio.sleep(0.2)  # what is under way comes to rest first
+    await asyncio.sleep(0.2)  # lets what is under way come to rest
     world.clock_offset += minutes * 60.0
 
 
 async def go_on(world: World) -> None:
-    """Something happens every few seconds, for ever."""
+    """Has something happen every few seconds, for ever."""
     chance = random.Random()  # noqa: S311 - a story
     while True:
         await asyncio.sleep(chance.uniform(2, 6))
-        # Somebody may have scaled ContainerSSH down, or deleted the namespace; the story goes on when it is back.
+        # Somebody may have scaled ContainerSSH down, or deleted the namespace. The story goes on when it is back.
         with suppress(LookupError, Refusal):
             _happen(world, chance)
 
@@ -63,7 +63,7 @@ def _happen(world: World, chance: random.Random) -> None:
         program = json.dumps({"exits_after": 20}) if chance.random() < 0.1 else "{}"
         world.open(
             chance.choice(USERS),
-            image="ghcr.io/example/shell:missing" if bad else "",
+            image="ghcr.io/example/shell:missing" if bad else None,
             annotations={PROGRAM: program},
         )
     elif event < 0.93:

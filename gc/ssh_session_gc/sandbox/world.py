@@ -1,8 +1,9 @@
 """A whole simulated cluster: store, API server, nodes, controllers and ContainerSSH, started and ended together.
 
-Knows how the parts fit and offers what one does to a cluster as verbs. Adds no behaviour of its own. Everything waits
-on the event loop's clock and on nothing else, and draws from one seed: the same calls at the same times give the same
-cluster, be it in real time or in a loop whose time is skipped.
+Knows how the parts fit and offers what one does to a cluster as verbs. Adds no behaviour of its own.
+
+All parts wait on the event loop's clock alone and draw from one seed: the same calls at the same times make the same
+cluster, in real time and in a loop that skips time.
 """
 
 import asyncio
@@ -30,11 +31,11 @@ from ssh_session_gc.sandbox.node.nodes import NodeController, Scheduler, disrupt
 from ssh_session_gc.sandbox.node.programs import Process, Program
 
 EPOCH = 1_795_402_800.0
-"""2026-11-23T03:00:00Z: when a cluster begins that is not told otherwise."""
+"""2026-11-23T03:00:00Z, the beginning of a cluster that is not told another one."""
 
 
 class World:
-    """One cluster. Use as an async context manager."""
+    """One cluster, which runs while it is entered as an async context manager."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class World:
     async def __aenter__(self) -> Self:
         for namespace in ("default", NAMESPACE, OWNER_NAMESPACE):
             self.store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
-        # The truth is kept before anybody reacts, and a kubelet before what depends on it.
+        # The truth is told of a change before anybody reacts to it, and a kubelet before what depends on it.
         self.containerssh.start()
         for kubelet in self.kubelets.values():
             self.containerssh.serve(kubelet)
@@ -120,13 +121,13 @@ class World:
 
     def deploy(self, replicas: int = 1, *, drain: float = 0.5, grace: int = 30, sidecar: bool = False) -> None:
         """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process; ``grace``:
-        seconds that it gets for it."""
+        the most that it gets."""
         made = manifests.deployment(replicas, drain=drain, grace=grace, sidecar=sidecar)
         self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, made)
 
     async def ready(self, replicas: int = 1) -> None:
-        """Returns when so many ContainerSSH processes run and the cluster says so of their Pods."""
-        # A condition over several objects, asked for at start-up only.
+        """Waits until so many ContainerSSH processes run and their Pods are Ready."""
+        # The condition spans several objects and is waited for at start-up only.
         while sum(self._is_ready(replica.process) for replica in self.containerssh.replicas) < replicas:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -136,15 +137,15 @@ class World:
         *,
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
-        image: str = "",
+        image: str | None = None,
         replica: int = -1,
     ) -> TrueSession:
-        """A user connects; by default to the newest replica. Raises LookupError where none takes connections."""
+        """Connects a user, by default to the newest replica. Raises LookupError where none takes connections."""
         more = {"image": image} if image else {}
         return self.containerssh.open(user, labels=labels, annotations=annotations, replica=replica, **more)
 
     def close(self, session: TrueSession) -> None:
-        """The user leaves."""
+        """Has the session's user leave."""
         self.containerssh.close(session)
 
     def crash(self, process: Process | None = None) -> None:
@@ -182,7 +183,7 @@ class World:
         self.store.delete(DEPLOYMENTS, OWNER_NAMESPACE, OWNER)
 
     def cut_off(self, node: str = "node1") -> None:
-        """Cuts a node off: everything on it goes on unseen."""
+        """Cuts a node off: all that runs on it goes on, unseen."""
         self.kubelets[node].cut_off()
         self._node_controller.lost(node)
 
@@ -192,7 +193,7 @@ class World:
         self._node_controller.found(node)
 
     def kill_node(self, node: str = "node1") -> None:
-        """A node loses its power, for good: all that runs on it ends, unseen."""
+        """Cuts a node's power for good: all that runs on it ends, unseen."""
         self.kubelets[node].die()
         self._node_controller.lost(node)
 
@@ -201,12 +202,12 @@ class World:
         self.store.delete(NODES, None, node)
 
     def compact(self) -> None:
-        """Forgets every change up to now: who watches from an older version is answered 410."""
+        """Forgets every change up to now: a watch from an older version is answered 410."""
         self.store.compact()
 
     async def restart_api(self, down: float = 0.0) -> None:
-        """Restarts the API server: every connection is reset, nobody listens for ``down`` seconds, and what changed
-        before is forgotten. Its address and the objects stay."""
+        """Restarts the API server: every connection is reset, nothing listens for ``down`` seconds, and earlier
+        changes are forgotten. Its address and the objects stay."""
         port = urlsplit(self.url).port or 0
         await self.server.stop()
         self.compact()
@@ -218,11 +219,11 @@ class World:
         return [s for s in self.containerssh.sessions.values() if s.live and s.deleted is None]
 
     def orphans(self) -> list[TrueSession]:
-        """The sessions that are there with nobody in them, which nobody has deleted yet."""
+        """The sessions that are there with nobody in them and that nobody has deleted yet."""
         return [session for session in self.containerssh.sessions.values() if session.orphan]
 
     def lost_live(self) -> list[TrueSession]:
-        """The sessions that were deleted under their user's feet, and not by the cluster itself."""
+        """The sessions that somebody other than the cluster deleted while a user sat in them."""
         return [s for s in self.containerssh.sessions.values() if s.was_live and not s.evicted]
 
     def _is_ready(self, process: Process) -> bool:

@@ -18,7 +18,7 @@ NAMESPACE = "sessions"
 
 
 class Clock:
-    """The cluster's clock, which only moves when told to."""
+    """A clock for the cluster that moves only when it is set."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -29,7 +29,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request got."""
+    """The answer to a request."""
 
     status: int
     headers: Mapping[str, str]
@@ -37,7 +37,7 @@ class Answer:
 
 
 class Client:
-    """Sends requests to one server, as whoever holds the token."""
+    """Sends requests to one server."""
 
     def __init__(self, server: ApiServer, session: aiohttp.ClientSession) -> None:
         self.server, self.store, self.session = server, server.store, session
@@ -45,7 +45,7 @@ class Client:
     async def __call__(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """One request, and the whole answer, decoded if it is JSON."""
+        """Sends one request; returns the whole answer, decoded if it is JSON."""
         data = None if body is None else json.dumps(body)
         sent = {"Content-Type": "application/json"} if data else {}
         async with self.session.request(
@@ -105,6 +105,6 @@ def pod(name: str = "", *, node: str = "", labels: Mapping[str, str] | None = No
 
 
 def add(store: Store, *names: str, **options: Any) -> None:
-    """Create Pods in the namespace ``sessions``."""
+    """Creates Pods in the namespace ``sessions``."""
     for name in names:
         store.create(PODS, NAMESPACE, pod(name, **options))

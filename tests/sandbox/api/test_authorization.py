@@ -1,4 +1,4 @@
-"""Who may do what: rules of any kind, reviews in protobuf, TLS."""
+"""Authorization: rules of any kind, reviews in protobuf, and TLS."""
 
 import ssl
 from typing import Any

@@ -1,4 +1,4 @@
-"""What goes wrong on request, and only that."""
+"""Faults strike what they are for, as they are told, and nothing else."""
 
 import asyncio
 import json
@@ -74,7 +74,7 @@ async def test_a_connection_that_is_reset() -> None:
         client.server.faults.add(Fault("reset"))
         with pytest.raises(aiohttp.ClientConnectionError):
             await client("GET", PODS_PATH)
-        # The client sends what is idempotent a second time by itself, where the connection was lost.
+        # After a lost connection, the client repeats idempotent requests by itself.
         assert [request.code for request in client.server.requests] == [0, 0]
 
 
@@ -254,7 +254,7 @@ async def test_a_kubelet_that_reports_late() -> None:
         assert (len(world.containerssh.replicas), phase()) == (1, "Pending")
         await advance(7)
         assert phase() == "Running"
-        # What is gone before it is reported is not missed, and what ends late is removed late.
+        # A Pod that goes before its status is written is no error, and one that ends late is removed late.
         world.store.delete(PODS, "containerssh", world.containerssh.replicas[0].process.pod)
         await advance(15)
         assert [replica.process.terminating.is_set() for replica in world.containerssh.replicas] == [False]

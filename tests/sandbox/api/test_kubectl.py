@@ -37,7 +37,7 @@ class Kubectl:
         self._env = {"HOME": str(home), "KUBECONFIG": "/dev/null", "PATH": "/usr/bin:/bin"}
 
     async def __call__(self, *arguments: str, stdin: Any = None, status: int = 0) -> str:
-        """What it prints, on both its outputs."""
+        """Runs kubectl; returns what it prints, on both outputs."""
         process = await asyncio.create_subprocess_exec(
             self._program,
             *self._arguments,
@@ -53,7 +53,7 @@ class Kubectl:
 
     @asynccontextmanager
     async def running(self, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
-        """The standard output of one that goes on until it is stopped."""
+        """The standard output of a kubectl that runs until it is stopped."""
         process = await asyncio.create_subprocess_exec(
             self._program, *self._arguments, *arguments, stdout=asyncio.subprocess.PIPE, env=self._env
         )
@@ -72,7 +72,7 @@ async def kubectl(tmp_path: Path) -> AsyncIterator[Kubectl]:
 
 
 def _state(store: Store, name: str, phase: str, **state: Object) -> None:
-    """Let the Pod's one container be in this state."""
+    """Puts the Pod's only container into this state."""
     container = {"name": "shell", "ready": "running" in state, "restartCount": 0, "state": state}
     store.update(PODS, NAMESPACE, name, lambda obj: obj["status"].update(phase=phase, containerStatuses=[container]))
 

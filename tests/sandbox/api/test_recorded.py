@@ -23,7 +23,7 @@ def _case(beginning: str) -> Any:
 
 
 def _prepare(store: Store, case: Object) -> None:
-    """The cluster as it was when the case was recorded, as far as the answer tells of it."""
+    """Makes the cluster that the case was recorded on, as far as the answer tells of it."""
     store.create(NAMESPACES, None, {"metadata": {"name": NS}})
     store.advance_rv(26_600)
     body = case["response"].get("body") or {}
@@ -52,7 +52,7 @@ def _prepare(store: Store, case: Object) -> None:
 
 
 def _uid(case: Object) -> str | None:
-    """The uid of the Pod at hand: the one in the refusal, or the one that was rightly expected."""
+    """The Pod's uid in the recording: the one in the refusal, or the one in the preconditions."""
     if found := re.search(r"UID in record \(([^)]+)\)", json.dumps(case["response"])):
         return found[1]
     uid = ((case["request"].get("body") or {}).get("preconditions") or {}).get("uid")
@@ -60,7 +60,7 @@ def _uid(case: Object) -> str | None:
 
 
 def _normal(value: Any, key: str = "") -> Any:
-    """Without what differs from one run to the next; its being there, and its form, are compared all the same."""
+    """Replaces values that differ from one run to the next by their form."""
     if isinstance(value, dict):
         return {name: _normal(item, name) for name, item in value.items() if name != "managedFields"}
     if isinstance(value, list):

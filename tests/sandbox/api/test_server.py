@@ -1,28 +1,12 @@
-"""GET, LIST and WATCH where time passes or the past is forgotten: what cannot be done to a real API server."""
+"""The server: its paths, its log of requests, and its end."""
 
 import asyncio
 
 import pytest
 
-from tests.sandbox.api.serving import NAMESPACE, add, serving
-from tests.support import advance, eventually
+from tests.sandbox.api.serving import NAMESPACE, serving
 
 PODS_PATH = f"/api/v1/namespaces/{NAMESPACE}/pods"
-
-
-async def test_a_page_after_compaction_is_gone_and_says_how_to_go_on() -> None:
-    async with serving() as client:
-        add(client.store, *"abc")
-        first = (await client("GET", f"{PODS_PATH}?limit=1")).body
-        then = client.store.rv
-        add(client.store, "d")
-        client.store.compact()
-        old = await client("GET", f"{PODS_PATH}?resourceVersion={then}&resourceVersionMatch=Exact")
-        assert (old.status, old.body["reason"]) == (410, "Expired")
-        gone = await client("GET", f"{PODS_PATH}?limit=1&continue={first['metadata']['continue']}")
-        assert (gone.status, gone.body["reason"]) == (410, "Expired")
-        rest = (await client("GET", f"{PODS_PATH}?continue={gone.body['metadata']['continue']}")).body
-        assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "c", "d"]
 
 
 @pytest.mark.parametrize(
@@ -50,42 +34,6 @@ async def test_paths(path: str, status: int) -> None:
         answer = await client("GET", path)
         assert answer.status == status
         assert status == 200 or answer.body["kind"] == "Status"
-
-
-async def test_bookmarks_come_once_a_minute_to_those_who_ask() -> None:
-    async with serving() as client:
-        rv = client.store.rv
-        async with (
-            client.watch(f"resourceVersion={rv}&allowWatchBookmarks=true") as asked,
-            client.watch(f"resourceVersion={rv}&timeoutSeconds=130") as unasked,
-        ):
-            client.store.advance_rv(900)
-            await advance(60)
-            pod_shape = {"spec": {"containers": None}, "status": {}}
-            metadata = {"resourceVersion": "900"}
-            bookmark = {"kind": "Pod", "apiVersion": "v1", "metadata": metadata} | pod_shape
-            assert await asked.next() == {"type": "BOOKMARK", "object": bookmark}
-            await advance(60)
-            assert (await asked.next())["type"] == "BOOKMARK"
-            await advance(10)
-            assert await unasked.next() is None
-
-
-async def test_a_watch_ends_by_itself_some_time() -> None:
-    async with serving() as client, client.watch(f"resourceVersion={client.store.rv}") as lines:
-        await advance(1800)
-        assert client.server.watches == 1
-        await advance(1800)
-        assert await lines.next() is None
-        assert client.server.watches == 0
-
-
-async def test_clients_that_leave_are_forgotten() -> None:
-    async with serving() as client:
-        for _ in range(3):
-            async with client.watch():
-                assert client.server.watches == 1
-            await eventually(lambda: client.server.watches == 0)
 
 
 async def test_stopping_is_prompt_whoever_watches_and_the_server_can_start_again() -> None:

@@ -1,4 +1,4 @@
-"""The store by itself: versions, deletion, history, and what listeners are told."""
+"""The store by itself: versions, deletion, history, and what listeners hear."""
 
 import random
 from typing import Any
@@ -94,7 +94,7 @@ def test_a_pod_that_runs_gets_its_grace_and_goes_when_the_kubelet_says_so(store:
     assert store.get(PODS, NAMESPACE, "a")["metadata"] == marked
     last = store.delete(PODS, NAMESPACE, "a", grace=0)["metadata"]
     assert (last["deletionTimestamp"], last["deletionGracePeriodSeconds"]) == ("2027-01-15T08:00:00Z", 0)
-    # As recorded: the last mark, then the end, each under a version of its own.
+    # The recording has the last mark and then the end, each under a version of its own.
     assert _kinds(heard) == [("ADDED", "a"), ("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
     assert last["resourceVersion"] == str(heard[-1].rv) == str(heard[-2].rv + 1)
     assert _refusal(store.get, PODS, NAMESPACE, "a").code == 404

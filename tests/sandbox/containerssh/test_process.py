@@ -1,4 +1,4 @@
-"""ContainerSSH as the cluster sees it, and the truth about its sessions that only the simulation knows."""
+"""ContainerSSH in the cluster, and the truth about its sessions that only the simulation knows."""
 
 import aiohttp
 import pytest
@@ -66,7 +66,7 @@ async def test_what_somebody_else_deletes_is_lost_if_its_user_sat_in_it() -> Non
             for session in (left, taken):
                 async with http.delete(f"/api/v1/namespaces/ssh-sessions/pods/{session.name}") as response:
                     assert response.status == 200
-        # What is asked for cannot be taken back, so it counts from the request, not from the Pod's end.
+        # A deletion cannot be taken back, so it counts from the request and not from the Pod's end.
         assert world.lost_live() == [taken]
         assert (world.orphans(), world.live()) == ([], [])
         at = taken.deleted
@@ -89,7 +89,7 @@ async def test_a_process_that_is_killed_forgets_and_its_end_is_known() -> None:
         told = container(owner_pods(world)[0])["lastState"]["terminated"]
         assert (told["finishedAt"], told["exitCode"]) == (timestamp(session.creator.ended), 137)
         assert world.open("bob").creator is not session.creator
-        # The one that came after it knows nothing of her.
+        # The next process knows nothing of her.
         world.close(session)
         await advance(3)
         assert state(session_pod(world, session.name)) == "Running running"

@@ -1,4 +1,4 @@
-"""What the simulated kubelet does beyond what the recordings show; each as Kubernetes' documentation has it."""
+"""The kubelet beyond the recordings, each time as Kubernetes' documentation has it."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ ABSENT = "example/absent:v1"
 
 
 def made(world: World, name: str, *, policy: str = "Always", **program: object) -> Object:
-    """A Pod as kubectl makes one, its program told in the annotation."""
+    """Creates a Pod as kubectl does, with its program in the annotation."""
     metadata = {"name": name, "annotations": {"sandbox/program": json.dumps(program)}}
     spec = {"restartPolicy": policy, "containers": [{"name": "main", "image": "example/any:v1"}]}
     return world.store.create(PODS, "ssh-sessions", {"metadata": metadata, "spec": spec})
@@ -64,7 +64,7 @@ async def test_a_container_that_keeps_crashing_is_backed_off() -> None:
             restarts.append(container(pod)["restartCount"])
             waits.add(state(pod))
     assert "Running waiting CrashLoopBackOff" in waits
-    # At once, then after 10, 20 and 40 s, each having run for a second.
+    # It is restarted at once, then after 10, 20 and 40 s, and runs for a second each time.
     first = [restarts.index(count) for count in range(1, 5)]
     assert [later - earlier for earlier, later in itertools.pairwise(first)] == [
         pytest.approx(11, abs=1),

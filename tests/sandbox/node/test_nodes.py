@@ -1,4 +1,4 @@
-"""What becomes of Pods with their node, beyond the recording "node-lost"."""
+"""Nodes and the Pods on them, beyond the recording "node-lost"."""
 
 import pytest
 
@@ -9,12 +9,12 @@ from tests.support import advance
 
 
 def node_of(pod: Object) -> str:
-    """Where a Pod is; "" where it is nowhere yet."""
+    """The node of a Pod, "" where it has none yet."""
     return str(pod["spec"].get("nodeName", ""))
 
 
 def condition(obj: Object, kind: str) -> Object:
-    """One of an object's conditions; empty if it is not there."""
+    """One of an object's conditions, empty where the object lacks it."""
     return next((each for each in obj["status"].get("conditions", ()) if each["type"] == kind), {})
 
 
@@ -54,7 +54,7 @@ async def test_a_node_that_dies_takes_its_processes_along_unseen() -> None:
         assert "running" in lost["status"]["containerStatuses"][0]["state"]
         assert "deletionTimestamp" in lost["metadata"]
         assert condition(world.store.get(NODES, None, node), "Ready")["status"] == "Unknown"
-        # It stays like that until somebody says that the node is no more.
+        # It stays like that until somebody deletes the node.
         await advance(3600)
         assert dying.process.pod_uid in {pod["metadata"]["uid"] for pod in owner_pods(world)}
         world.remove_node(node)
@@ -71,7 +71,7 @@ async def test_a_pod_without_a_node_waits_for_one() -> None:
         await ready(world)
         world.cut_off()
         await advance(55)
-        # Its Pod is Terminating for good, and the next one has nowhere to go.
+        # The old Pod is Terminating for good, and the next one has no node to go to.
         waiting = next(pod for pod in owner_pods(world) if "deletionTimestamp" not in pod["metadata"])
         assert condition(waiting, "PodScheduled")["reason"] == "Unschedulable"
         world.heal()
@@ -89,7 +89,7 @@ async def test_sessions_stay_five_minutes_on_a_node_that_is_cut_off() -> None:
         await advance(339)
         assert session.deleted is None
         await advance(2)
-        # Somebody sat in it, but it was the cluster that took it.
+        # Somebody sat in it, but the cluster deleted it.
         assert session.was_live
         assert session.evicted
         assert world.lost_live() == []

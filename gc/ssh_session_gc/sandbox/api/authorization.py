@@ -1,7 +1,7 @@
-"""Who may do what: identities, RBAC rules, and the answers to a request and to an access review.
+"""Authorization: identities, RBAC rules, and the answers to access reviews.
 
-Knows rules as a Role spells them ("Using RBAC Authorization") and the wording of a refusal. Does not know Roles and
-bindings as objects of the API: whoever starts the server says what each user may do.
+Knows rules as a Role spells them ("Using RBAC Authorization") and the wording of a refusal. Roles and bindings are no
+objects here: the server is told what each user may do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from ssh_session_gc.sandbox.api.refusals import Refusal
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a token belongs to."""
+    """The user that a token belongs to."""
 
     user: str
     groups: tuple[str, ...] = ()
 
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
-"""Who asks where the server wants no token. The group may do everything, whatever the rules say."""
+"""The identity of all requests where the server wants no token. The group may do everything, without any rule."""
 ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))
-"""Who asks without a token where one is wanted. It may know that the server is there, and of what version."""
+"""The identity of requests without a token where one is wanted. It may read the health and the version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one rule of a Role grants; ``*`` stands for all. A subresource is spelled ``pods/status``."""
+    """One rule of a Role; ``*`` stands for all. A subresource is spelled ``pods/status``."""
 
     verbs: tuple[str, ...]
     resources: tuple[str, ...]
@@ -38,7 +38,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What is asked for. ``namespace`` is "" for the whole cluster; ``name`` is "" for no object in particular.
+    """A verb on something. ``namespace`` is "" for the whole cluster; ``name`` is "" for no object in particular.
 
     A list or watch counts as one of a single object where its field selector pins ``metadata.name``.
     """
@@ -55,14 +55,14 @@ Roles = Mapping[str, Sequence[Rule]]
 
 
 def allowed(roles: Roles | None, who: Identity, access: Access) -> bool:
-    """Whether the rules let this identity do that; without any rules, everybody who is known may do everything."""
+    """Whether the rules allow it. Without rules, everybody but ``ANONYMOUS`` may do everything."""
     if "system:masters" in who.groups or (roles is None and who is not ANONYMOUS):
         return True
     return any(_grants(rule, access) for rule in (roles or {}).get(who.user, ()))
 
 
 def check(roles: Roles | None, who: Identity, access: Access, res: Resource) -> None:
-    """Raise Refusal 403, in the API server's words, unless it is allowed."""
+    """Raises Refusal 403, in the API server's words, unless it is allowed."""
     if allowed(roles, who, access):
         return
     scope = f'in the namespace "{access.namespace}"' if access.namespace else "at the cluster scope"

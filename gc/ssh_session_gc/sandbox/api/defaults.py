@@ -1,7 +1,7 @@
-"""What an API server fills into a new object: the defaults of the resources that the sandbox keeps.
+"""Defaults: the fields that an API server fills into a new object.
 
-Knows the values of Kubernetes' API reference and of the recorded answers. Does not know names, uids or times: those
-are the store's.
+Knows the values of Kubernetes' API reference and of the recorded answers. Names and uids, ``names`` knows, and times,
+``storage``.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _TOLERATIONS = [
     {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for what in ("not-ready", "unreachable")
 ]
-_ADMITTED: Object = {  # by admission, so a Pod has them and a template does not
+_ADMITTED: Object = {  # set by admission, so a Pod has them and a template does not
     "serviceAccountName": "default",
     "serviceAccount": "default",
     "priority": 0,
@@ -27,7 +27,7 @@ _ADMITTED: Object = {  # by admission, so a Pod has them and a template does not
 
 
 def fill(plural: str, obj: Object) -> None:
-    """Fill the defaults for a new object of this resource in, in place."""
+    """Fills the defaults of this resource into an object, in place."""
     if plural == "pods":
         _pod(obj)
     elif plural in ("deployments", "statefulsets", "daemonsets", "replicasets"):

@@ -1,7 +1,7 @@
-"""What the server says of itself: versions, groups, resources, and as much OpenAPI as kubectl asks for.
+"""Discovery: the server's versions, groups and resources, and as much OpenAPI as kubectl asks for.
 
-Knows the documents of Kubernetes' "API discovery". The OpenAPI ones hold no schemas, only what tells kubectl that
-the server takes its ``fieldValidation`` parameter, without which it insists on validating by itself.
+Knows the documents of Kubernetes' "API discovery". The OpenAPI ones hold no schemas. They tell kubectl that the
+server takes its ``fieldValidation`` parameter; otherwise kubectl validates by itself, and needs the schemas.
 """
 
 from typing import Any

@@ -1,7 +1,6 @@
-"""What goes wrong on request: faults for requests to come and for watches that are running.
+"""Faults: what goes wrong on request, with requests to come and with running watches.
 
-Knows which requests a fault is for and how often it strikes. Does not strike itself: the server asks before each
-answer, and each watch does as it is told.
+Knows which requests a fault is for and how often it strikes. What it then does, ``strikes`` and ``watch`` know.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,20 +16,20 @@ FaultKind = Literal[
 - ``gone``: a watch gets an ERROR event with a 410 Status, anything else an HTTP 410
 - ``reset``: the connection is reset before an answer; aiohttp's client then sends what is idempotent (all but
   POST and PATCH) once more by itself, so it takes two ``times`` for it to notice
-- ``cut``: the connection is reset after ``after_bytes`` bytes of body, be it in the middle of a line
-- ``truncate``: the same, half way through the body; for a watch, through its next line
-- ``malformed``: the body, or the watch's next line, is no JSON
+- ``cut``: the connection is reset after ``after_bytes`` bytes of body, even in the middle of a line
+- ``truncate``: the connection is reset half way through the body, or through a watch's next line
+- ``malformed``: the body, or a watch's next line, is no JSON
 - ``end``: a watch ends, cleanly
 - ``stall``: nothing arrives any more, and the connection stays open
 - ``slow``: the answer begins ``seconds`` late
-- ``delay``: all that a watch tells comes ``seconds`` late, in order, as from an API server whose cache lags
+- ``delay``: a watch's lines come ``seconds`` late, in order, as from an API server whose cache lags
 - ``repeat``: a watch sends its last lines once more, in order, as after an API server that took it up too early
 """
 
 
 @dataclass(slots=True)
 class Fault:
-    """Something that goes wrong with the requests that match all that is set here."""
+    """Something that goes wrong with each request that matches all of the fields set."""
 
     kind: FaultKind
     verb: str | None = None  # get, list, watch, create, update, patch, delete
@@ -50,33 +49,33 @@ class RunningWatch(Protocol):
     namespace: str | None
 
     def strike(self, fault: Fault) -> None:
-        """Let this happen to the watch now."""
+        """Lets this happen to the watch now."""
 
 
 class Faults:
-    """The faults of one server. Changing them takes effect with the next request."""
+    """The faults of one server. Changes take effect with the next request."""
 
     def __init__(self) -> None:
         self.clock_offset = 0.0
         """Seconds by which the ``Date`` header is ahead of the cluster's clock."""
         self.clocks: Sequence[float] = (0.0,)
-        """As many API servers answer, in turn, and their clocks are so many seconds ahead."""
+        """Seconds by which the clocks of several API servers are ahead, which answer in turn."""
         self._answers = 0
         self.watches: dict[RunningWatch, None] = {}
-        """Those that run, in the order in which they began."""
+        """The running watches, in the order in which they began."""
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """From now on this goes wrong; of several that match, the one added first strikes. Gives the fault back."""
+        """Adds a fault and returns it. Of several that match, the one added first strikes."""
         self._faults.append(fault)
         return fault
 
     def lift(self, fault: Fault) -> None:
-        """This goes wrong no longer. What it has struck stays struck: a stalled watch stays silent."""
+        """Removes a fault. What it has struck stays struck: a stalled watch stays silent."""
         self._faults = [each for each in self._faults if each is not fault]
 
     def clear(self) -> None:
-        """Nothing goes wrong any more with requests to come, and the clock is right."""
+        """Removes all faults, and puts the clock right."""
         self._faults.clear()
         self.clock_offset = 0.0
 
@@ -86,7 +85,7 @@ class Faults:
         return self.clock_offset + self.clocks[self._answers % len(self.clocks)]
 
     def take(self, verb: str, resource: str, namespace: str | None) -> Fault | None:
-        """The fault that strikes this request, which uses up one of its times."""
+        """The fault that strikes this request; it has one of its ``times`` less from now on."""
         for fault in self._faults:
             wanted = (fault.verb, fault.resource, fault.namespace)
             if all(want in (None, found) for want, found in zip(wanted, (verb, resource, namespace), strict=True)):
@@ -98,31 +97,31 @@ class Faults:
         return None
 
     def cut_watches(self, *, resource: str | None = None, namespace: str | None = None, after_bytes: int = 0) -> int:
-        """Reset the running watches' connections after so many more bytes. Gives how many watches there are."""
+        """Resets the running watches' connections after so many more bytes; returns how many watches."""
         return self._strike(Fault("cut", resource=resource, namespace=namespace, after_bytes=after_bytes))
 
     def end_watches(self, *, resource: str | None = None, namespace: str | None = None) -> int:
-        """End the running watches cleanly, as an API server does whenever it likes."""
+        """Ends the running watches cleanly, as an API server does whenever it likes."""
         return self._strike(Fault("end", resource=resource, namespace=namespace))
 
     def stall_watches(self, *, resource: str | None = None, namespace: str | None = None) -> int:
-        """Let nothing more arrive on the running watches, which stay open: no event, no bookmark, no end."""
+        """Silences the running watches, which stay open: no event, no bookmark, no end."""
         return self._strike(Fault("stall", resource=resource, namespace=namespace))
 
     def expire_watches(self, *, resource: str | None = None, namespace: str | None = None) -> int:
-        """Send the running watches an ERROR event with a 410 Status, and end them."""
+        """Sends the running watches an ERROR event with a 410 Status, and ends them."""
         return self._strike(Fault("gone", resource=resource, namespace=namespace))
 
     def garble_watches(self, *, resource: str | None = None, namespace: str | None = None) -> int:
-        """Send the running watches a line that is no JSON; they go on after it."""
+        """Sends the running watches a line that is no JSON; they go on after it."""
         return self._strike(Fault("malformed", resource=resource, namespace=namespace))
 
     def delay_watches(self, seconds: float, *, resource: str | None = None, namespace: str | None = None) -> int:
-        """Let all that the running watches tell come this late, as from an API server whose cache lags."""
+        """Delays all lines of the running watches, as an API server does whose cache lags."""
         return self._strike(Fault("delay", resource=resource, namespace=namespace, seconds=seconds))
 
     def repeat_watches(self, *, resource: str | None = None, namespace: str | None = None) -> int:
-        """Send the last lines of the running watches once more: events may come twice."""
+        """Sends the last lines of the running watches once more."""
         return self._strike(Fault("repeat", resource=resource, namespace=namespace))
 
     def _strike(self, fault: Fault) -> int:

@@ -1,6 +1,6 @@
-"""What each verb does to the store, and what it answers: get, list, create, update, patch, delete.
+"""Handlers of the verbs: get, list, create, update, patch, delete.
 
-Knows subresources and which part of an object each may write. Does not know who may do it: ``server`` asks first.
+Knows the subresources and which part of an object each may write. Who may do it, ``authorization`` knows.
 """
 
 from collections.abc import Awaitable, Callable
@@ -40,13 +40,13 @@ async def list_(store: Store, request: web.Request, target: Target) -> web.Respo
         head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
         return json_response(head | {"metadata": metadata, "items": [partial(obj) for obj in items]})
     head = {"kind": f"{target.res.kind}List", "apiVersion": target.res.api_version}
-    # What the list says of all, its items do not repeat.
+    # The items do not repeat the kind, which the list tells.
     bare = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in items]
     return json_response(head | {"metadata": metadata, "items": bare})
 
 
 async def create(store: Store, request: web.Request, target: Target) -> web.Response:
-    """Answers with the object made. Raises Refusal as ``Store.create`` does, and 405 and 415."""
+    """Creates an object. Raises Refusal as ``Store.create`` does, and 405 and 415."""
     if target.name or (target.res.namespaced and target.namespace is None):
         raise not_allowed()
     body = await parse.new_object(request, target.res)
@@ -57,7 +57,7 @@ async def create(store: Store, request: web.Request, target: Target) -> web.Resp
 
 
 async def update(store: Store, request: web.Request, target: Target) -> web.Response:
-    """Puts an object in place of what there is. Raises Refusal as ``Store.update`` does, and 400 and 415."""
+    """Replaces an object. Raises Refusal as ``Store.update`` does, and 400 and 415."""
     scaled = target.sub == "scale"
     body = await (parse.body(request) if scaled else parse.new_object(request, target.res))
     name = (body.get("metadata") or {}).get("name", "")
@@ -89,7 +89,7 @@ def _change(
             edit(scaled)
             obj["spec"]["replicas"] = scaled["spec"].get("replicas", 0)
             return
-        # Whoever writes the status writes nothing else, and the other way round.
+        # A write to the status leaves the spec alone, and the other way round.
         kept = "spec" if target.sub == "status" else "status" if "status" in subresources else None
         before = copy_of(obj.get(kept)) if kept else None
         edit(obj)

@@ -1,4 +1,4 @@
-"""What was committed lately: kept for watches to start from and for lists of the past, and told to listeners.
+"""The latest changes: kept for watches to start from and for lists of the past, and told to listeners.
 
 Knows the order of changes and how far back it goes. Does not know the objects as they are now: ``storage`` does.
 """
@@ -29,12 +29,12 @@ class History:
         return self._listeners.subscribe(listener)
 
     def record(self, change: Change) -> None:
-        """Keeps a change and tells of it, before it returns where no listener is at work just now."""
+        """Keeps a change and tells of it before it returns, or, where a listener made it, after those before it."""
         self._changes.append(change)
         if len(self._changes) > self._limit:
             self.compact(self._changes[0].rv)
         self._untold.append(change)
-        if self._telling:  # a listener is writing; the loop below, further up the stack, tells of it in its turn
+        if self._telling:  # the loop below, further up the stack, tells of it in its turn
             return
         self._telling = True
         try:
@@ -56,7 +56,7 @@ class History:
         return list(self._back_to(res, rv))[::-1]
 
     def undone(self, objects: Mapping[str, Object], res: Resource, rv: int) -> dict[str, Object]:
-        """A resource's objects by key as they were at a version, from what they are now."""
+        """A resource's objects by key as they were at a version, from ``objects`` as they are now."""
         then = dict(objects)
         for change in self._back_to(res, rv):
             metadata = change.object["metadata"]

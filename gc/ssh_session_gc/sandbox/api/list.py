@@ -1,7 +1,7 @@
-"""Which objects a LIST answers with: consistent pages, and the versions that a client may ask for.
+"""Lists: consistent pages, and the versions that a client may ask for.
 
 Knows ``limit``, ``continue``, ``resourceVersion`` and ``resourceVersionMatch`` as in Kubernetes' "API Concepts", and
-how their refusals are worded. Does not know the form of the answer.
+how their refusals are worded. The form of the answer, ``handlers`` knows.
 """
 
 import base64
@@ -18,7 +18,7 @@ from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.selectors import FieldSelector, Selector
 
 _FORM = "meta.k8s.io/v1"
-_NEWEST = -1  # the version in a token with which a list goes on that can no longer be consistent
+_NEWEST = -1  # the version in the token of a list that goes on inconsistently
 _EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
     "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
@@ -34,7 +34,7 @@ class _Token(msgspec.Struct):
 
 
 class Page(NamedTuple):
-    """What a LIST answers with, and the metadata of the list."""
+    """The objects of an answer, and the metadata of the list."""
 
     items: list[Object]
     metadata: Object
@@ -49,7 +49,7 @@ def page(
     query: Mapping[str, str],
 ) -> Page:
     """The page that the query asks for. Raises Refusal: 400, 410 (token or version too old), 422, 504 (too new)."""
-    # Less than nothing is no limit either.
+    # A negative limit is none.
     limit = 0 if query.get("limit", "").startswith("-") else number(query, "limit") or 0
     rv, start = _where(store, query, paged=limit > 0)
     metadata: Object = {"resourceVersion": str(store.rv if rv is None else rv)}

@@ -1,4 +1,4 @@
-"""Who is told when something happens: any number of listeners, in the order in which they came."""
+"""Listeners: functions that are called at an event, in the order in which they subscribed."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Listeners(Generic[T]):
-    """The listeners of one kind of event."""
+    """The listeners to one kind of event."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[T], None]] = []
@@ -18,6 +18,6 @@ class Listeners(Generic[T]):
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def tell(self, event: T) -> None:
-        """Calls each listener. One that comes or goes meanwhile counts from the next event on."""
+        """Calls each listener. One that subscribes or leaves meanwhile does so from the next event on."""
         for listener in tuple(self._listeners):
             listener(event)

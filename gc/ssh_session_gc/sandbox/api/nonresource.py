@@ -1,4 +1,4 @@
-"""Requests for what is no resource: health, versions, discovery, and the reviews of what one may do and who one is.
+"""Requests for no resource: health, versions, discovery, and the reviews of what one may do and who one is.
 
 Knows their paths. What the documents say, ``discovery`` knows, and what one may do, ``authorization``.
 """
@@ -21,7 +21,7 @@ _WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 async def answer(
     request: web.Request, who: Identity, roles: Roles | None, documents: Mapping[str, bytes]
 ) -> web.Response:
-    """Answers such a request; ``documents`` are those of discovery by path. Raises Refusal: 400, 403, 404, 422."""
+    """Answers such a request; ``documents`` are discovery's, by path. Raises Refusal: 400, 403, 404, 422."""
     if who is ANONYMOUS and request.path not in (*_HEALTH, "/version"):
         path = f'User "{who.user}" cannot {request.method.lower()} path "{request.path}"'
         raise Refusal(403, "Forbidden", f"forbidden: {path}")

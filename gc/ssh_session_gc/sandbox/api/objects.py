@@ -1,6 +1,6 @@
-"""The words of the API: which resources there are, what refusals say, what a change is.
+"""Resources, objects and changes: the words that the whole API uses.
 
-Knows names and wordings, as in Kubernetes' "API Concepts" and the recordings in tests/data. Keeps no state.
+Knows their names in Kubernetes. How a refusal is worded, ``refusals`` knows.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class Resource:
 
     @property
     def qualified(self) -> str:
-        """The name that messages call it by: ``pods``, ``deployments.apps``."""
+        """The name in messages: ``pods``, ``deployments.apps``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def key(self, namespace: str | None, name: str) -> str:
-        """What an object is kept under, in the order of which lists are."""
+        """The key of an object; lists are in the order of the keys."""
         return f"{namespace or 'default'}/{name}" if self.namespaced else name
 
 
@@ -59,12 +59,12 @@ RESOURCES = (
 
 
 def timestamp(seconds: float) -> str:
-    """RFC 3339 in whole seconds, cut, not rounded: metav1.Time."""
+    """RFC 3339 in whole seconds, cut and not rounded, as metav1.Time is."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def copied(value: T) -> T:
-    """A deep copy of JSON. It shares the strings, so a version of an object costs little memory."""
+    """A deep copy of JSON, which shares the strings: a version of an object costs little memory."""
     return cast(T, _copied(value))
 
 
@@ -88,11 +88,11 @@ class Change:
 
     @cached_property
     def encoded(self) -> bytes:
-        """The object as JSON, made once however many watchers want it."""
+        """The object as JSON, encoded once for all watches."""
         return msgspec.json.encode(self.object)
 
     @cached_property
     def encoded_previous(self) -> bytes:
-        """The previous object, at this change's version: what a watcher sees whose selector it no longer matches."""
+        """The previous object at this change's version, for watches whose selector the object has left."""
         last = self.object if self.previous is None else self.previous
         return msgspec.json.encode(last | {"metadata": last["metadata"] | {"resourceVersion": str(self.rv)}})

@@ -24,7 +24,7 @@ _SETS = ("finalizers",)
 
 
 def patcher(content_type: str, patch: Any) -> Callable[[Object], None]:
-    """What applies a patch of this media type to an object. Raises Refusal 400 and 415; what it gives, 422 too."""
+    """A function that applies a patch to an object. Raises Refusal 400 and 415, the function 422."""
     if content_type == "application/json-patch+json":
         if not isinstance(patch, list):
             raise Refusal(400, "BadRequest", "error decoding patch: a JSON patch is a list of operations")
@@ -44,7 +44,7 @@ def _merge(obj: Object, patch: Object, *, strategic: bool) -> None:
         if strategic and directive == "$deleteFromPrimitiveList":
             obj[field] = [item for item in obj.get(field) or [] if item not in value]
         elif strategic and key.startswith("$"):
-            continue  # the order of elements and the keys to retain, which nothing here depends on
+            continue  # the order of elements and the keys to retain: nothing here depends on them
         elif value is None:
             obj.pop(key, None)
         elif isinstance(value, dict):
@@ -76,8 +76,8 @@ def _merge_list(old: list[Any], patch: list[Any], by: str | None) -> list[Any]:
 
 
 def _ordered(keys: list[Any], old: list[Any], named: list[Any]) -> list[Any]:
-    """The keys as apimachinery's strategic merge orders them: what the patch names in its order, what it does not in
-    theirs, and of the heads of both first the one that was further ahead; what is new was ahead of all."""
+    """Merges two orders as apimachinery's strategic merge does: the patch's for the keys that it names, the old one
+    for the rest. Of the heads of both, the one that was further ahead comes first; a new key was ahead of all."""
     rest, ordered = [key for key in keys if key not in named], []
     while named and rest:
         was = old.index(named[0]) if named[0] in old else -1
@@ -116,7 +116,7 @@ def _operate(obj: Object, operation: Object) -> None:
 
 
 def _find(obj: Any, path: str) -> tuple[Any, Any]:
-    """What holds the value at a JSON pointer, and the key or index of the value in it."""
+    """The holder of the value at a JSON pointer, and the value's key or index in it."""
     parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
     for part in parts[:-1]:
         obj = obj[int(part) if isinstance(obj, list) else part]

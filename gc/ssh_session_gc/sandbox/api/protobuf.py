@@ -1,8 +1,8 @@
-"""The one message that kubectl insists on sending as protobuf: the review behind ``kubectl auth can-i``.
+"""Protobuf, for the one message that kubectl sends only so: the review behind ``kubectl auth can-i``.
 
 Knows the wire format ("Protocol Buffers Encoding") as far as strings in nested messages go, Kubernetes' envelope
 ("Kubernetes Protobuf encoding" in API Concepts), and the field numbers of SelfSubjectAccessReview in
-k8s.io/api/authorization/v1. Every other message is left out, and answered 415.
+k8s.io/api/authorization/v1. ``request`` refuses every other message.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _NON_RESOURCE_FIELDS = {1: "path", 2: "verb"}
 
 
 def access_review(data: bytes) -> Object:
-    """The review as JSON would have it. Raises ValueError where it is none."""
+    """The review in the form of its JSON. Raises ValueError where it is none."""
     if not data.startswith(MAGIC):
         raise ValueError("not Kubernetes' protobuf")
     spec = _last(_last(data[len(MAGIC) :], _RAW), _SPEC)
@@ -37,7 +37,7 @@ def _last(message: bytes, wanted: int) -> bytes:
 
 
 def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """The fields that have a length: strings and messages. Numbers are passed over."""
+    """The numbers and values of the fields that have a length: strings and messages. Numeric fields are skipped."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)

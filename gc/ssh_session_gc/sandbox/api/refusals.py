@@ -1,6 +1,6 @@
-"""Refusals: the errors that a request is answered with, in Kubernetes' words.
+"""Refusals: the errors that answer a request, in the words of the recordings in tests/data.
 
-Knows wordings, as in Kubernetes' "API Concepts" and the recordings in tests/data. Does not know when to refuse.
+Knows those that several modules raise; the others are worded where they are raised.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from ssh_session_gc.sandbox.api.objects import Object, Resource
 
 
 class Refusal(Exception):
-    """A request is refused, with what the API server's answer says."""
+    """An error that answers a request, with what the answer says."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Refusal(Exception):
 
 
 def not_found(res: Resource, name: str) -> Refusal:
-    """404, in Kubernetes' words."""
+    """404 for an object that is not there."""
     return Refusal.about(res, name, 404, "NotFound", f'{res.qualified} "{name}" not found')
 
 

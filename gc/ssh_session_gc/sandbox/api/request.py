@@ -1,7 +1,7 @@
-"""What a request asks for: the resource, the verb, the selectors, the form of the answer, the body.
+"""Requests taken apart: the resource, the verb, the selectors, the form of the answer, the body.
 
-Knows paths, parameters and media types as in Kubernetes' "API Concepts", and how what is wrong with them is worded.
-Does not answer, and looks at no object.
+Knows paths, parameters and media types as in Kubernetes' "API Concepts", and how errors in them are worded. Looks at
+no stored object: ``handlers`` does.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _METHODS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "
 _TRUE = ("1", "true")
 _FORMS = ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 _EVERY_FIELD = ("metadata.name", "metadata.namespace")
-_FIELDS = {  # what else field selectors may name; a dot at the end takes in all below
+_FIELDS = {  # other fields that selectors may name; a dot at the end includes all below
     PODS: ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "status."),
     EVENTS: ("involvedObject.", "reason", "type", "reportingComponent", "source"),
     NAMESPACES: ("status.phase",),
@@ -29,8 +29,8 @@ _FIELDS = {  # what else field selectors may name; a dot at the end takes in all
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The resource, namespace, object and subresource that a path names. Whether there is such a subresource is
-    another question, which comes after that of permission."""
+    """The resource, namespace, object and subresource that a path names. The subresource may not exist: the server
+    checks that after the permission."""
 
     res: Resource
     namespace: str | None
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """DeleteOptions, as far as they matter here. ``grace`` is in seconds."""
+    """The DeleteOptions that matter here; ``grace`` is in seconds."""
 
     grace: int | None
     uid: str | None
@@ -54,7 +54,7 @@ class Deletion:
 
 
 def target(path: str) -> Target | None:
-    """What a path is of, None where it is of no resource that is known."""
+    """The target of a path, None where it is of no known resource."""
     root, _, rest = path.lstrip("/").partition("/")
     parts = [part for part in rest.split("/") if part]
     count = {"api": 1, "apis": 2}.get(root, 0)
@@ -72,7 +72,7 @@ def target(path: str) -> Target | None:
 
 
 def verb(request: web.Request, of: Target | None) -> str:
-    """What is to be done, as RBAC spells it."""
+    """The verb, as RBAC spells it."""
     method = _METHODS.get(request.method, request.method.lower())
     if of is None or of.name:
         return method
@@ -101,13 +101,13 @@ def selectors(request: web.Request, res: Resource) -> tuple[Selector, FieldSelec
 
 
 def selected_name(request: web.Request) -> str:
-    """The one name that a list or watch is confined to, "" for none: what RBAC takes for the object's name."""
+    """The one name that a list or watch selects, "" for none: RBAC takes it for the object's name."""
     terms = request.query.get("fieldSelector", "").replace("==", "=").split(",")
     return next((term.partition("=")[2] for term in terms if term.startswith("metadata.name=")), "")
 
 
-def form(request: web.Request) -> str:
-    """What ``Accept`` wants objects as: "Table", "PartialObjectMetadata" (or its List), or "" for themselves.
+def form(request: web.Request) -> str | None:
+    """The form that ``Accept`` wants objects in: "Table", "PartialObjectMetadata" (or its List), None for their own.
 
     Raises Refusal 406.
     """
@@ -115,12 +115,12 @@ def form(request: web.Request) -> str:
         media, *parameters = (part.strip() for part in accepted.split(";"))
         wanted = dict(part.partition("=")[::2] for part in parameters).get("as", "")
         if media in ("application/json", "application/*", "*/*") and wanted in _FORMS:
-            return wanted
+            return wanted or None
     raise Refusal(406, "NotAcceptable", "only the following media types are accepted: application/json")
 
 
 def included(request: web.Request) -> str:
-    """What the rows of a Table carry of their objects: "Metadata", "Object" or "None"."""
+    """The part of its object that a row of a Table carries: "Metadata", "Object" or "None"."""
     return request.query.get("includeObject", "Metadata")
 
 
@@ -161,8 +161,8 @@ async def new_object(request: web.Request, res: Resource) -> Object:
 
 
 async def deletion(request: web.Request) -> Deletion:
-    """What a DELETE says beside the name. Raises Refusal 400, 415 and 422."""
-    # Parameters in the query count only where there is no body.
+    """The options of a DELETE. Raises Refusal 400, 415 and 422."""
+    # Parameters in the query count only where the body is empty.
     options: Object = await body(request) if request.can_read_body else {}
     if not options:
         return Deletion(number(request.query, "gracePeriodSeconds"), None, None, dry_run(request))
@@ -174,7 +174,7 @@ async def deletion(request: web.Request) -> Deletion:
 
 
 def dry_run(request: web.Request) -> bool:
-    """Whether nothing is to happen. Raises Refusal 422."""
+    """Whether the request is to change nothing. Raises Refusal 422."""
     return _dry_run(*request.query.getall("dryRun", []))
 
 

@@ -1,6 +1,6 @@
-"""The forms of an answer: JSON, Status, Table, PartialObjectMetadata, Scale.
+"""Answers in the form that the client asked for: JSON, Table, PartialObjectMetadata, Scale, Status.
 
-Knows which form a client asked for. Does not know how the object came about: ``handlers`` does.
+How the object comes about, ``handlers`` knows, and what a Table shows, ``tables``.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def json_response(body: Object, status: int = 200) -> web.Response:
 
 
 def refused(refusal: Refusal) -> web.Response:
-    """The answer that a refusal makes."""
+    """A refusal as an answer."""
     response = json_response(refusal.status(), refusal.code)
     if refusal.retry_after is not None:
         response.headers["Retry-After"] = str(refusal.retry_after)
@@ -30,14 +30,14 @@ def refused(refusal: Refusal) -> web.Response:
 
 
 def respond(store: Store, request: web.Request, target: Target, obj: Object, status: int = 200) -> web.Response:
-    """An object, in the form that this client asked for. Raises Refusal 406."""
+    """An object as an answer. Raises Refusal 406."""
     if target.sub == "scale":
         return json_response(scale(obj), status)
     return web.Response(body=encoder(store, request, target)(obj), status=status, content_type="application/json")
 
 
 def encoder(store: Store, request: web.Request, target: Target) -> Callable[[Object], bytes]:
-    """Encodes objects in the form that this client asked for. Raises Refusal 406."""
+    """A function that encodes an object in the form that the client asked for. Raises Refusal 406."""
     form, include = parse.form(request), parse.included(request)
 
     def as_table(obj: Object) -> bytes:

@@ -1,7 +1,7 @@
 """The simulated API server: the store, over HTTP, as kube-apiserver would answer.
 
-Knows paths, verbs, media types, watches and their parameters, identities, and when a fault strikes. Does not run
-anything: objects only change because somebody writes to the store, here or through the API.
+Knows the way of a request through authentication, faults, authorization and its handler, and the connections. How a
+request is answered, ``handlers``, ``watches`` and ``nonresource`` know.
 
 The semantics are those of Kubernetes' "API Concepts"; where the recordings in tests/data say more, they decide.
 """
@@ -48,7 +48,7 @@ class Request:
 
 
 class ApiServer:
-    """A server on one address, which serves one store until it is stopped. It can be started again."""
+    """Serves one store on one address until it is stopped. It can be started again."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class ApiServer:
         bookmark_seconds: float = BOOKMARK_SECONDS,
         version: str = VERSION,
     ) -> None:
-        """``tokens`` says whose they are; None: none is wanted, everybody is an admin. ``roles`` says what each user
-        may do; None: everything. Both may be replaced while the server runs."""
+        """``tokens``: whose each token is; None: no token is needed, everybody is an admin. ``roles``: what each
+        user may do; None: everything. Both may be replaced while the server runs."""
         self.store, self.faults = store, faults or Faults()
         self.tokens, self.roles = tokens, roles
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
-        """What was asked, in order of the answers; a watch is in it from its beginning."""
+        """The requests in the order of their answers; a watch is among them from its beginning."""
         self.url = ""
         self._tls = tls
         self._documents = {path: msgspec.json.encode(each) for path, each in discovery.documents(version).items()}
@@ -77,15 +77,15 @@ class ApiServer:
 
     @property
     def watches(self) -> int:
-        """How many watches are running."""
+        """The number of running watches."""
         return len(self._watches)
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 takes a free one, and ``url`` says which. Raises OSError."""
+        """Listens; port 0 takes a free one, and ``url`` says which. Raises OSError."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
         app.on_response_prepare.append(self._set_date)
-        # Cancelled with its client, a watch ends where it waits and leaves nothing behind.
+        # A watch is cancelled with its client: it ends where it waits and leaves nothing behind.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         await runner.setup()
         await web.TCPSite(runner, host, port, ssl_context=self._tls).start()
@@ -93,7 +93,7 @@ class ApiServer:
         self._runner, self._unsubscribe = runner, self.store.subscribe(self._watches.offer)
 
     async def stop(self) -> None:
-        """Drop every connection and listen no longer, as a server that is killed."""
+        """Drops every connection and listens no longer, as a server that is killed."""
         self._unsubscribe()
         for connection in tuple(self._connections):
             connection.abort()
@@ -154,11 +154,11 @@ class ApiServer:
             return self.tokens[token.strip()]
         if scheme.lower() == "bearer":
             raise Refusal(401, "Unauthorized", "Unauthorized")
-        return ANONYMOUS  # what is no token is passed over
+        return ANONYMOUS  # other schemes are ignored
 
     def _authorize(self, request: web.Request, who: Identity, verb: str, target: Target) -> None:
         name = parse.selected_name(request) if verb in ("list", "watch") else target.name
-        # A Namespace counts as lying in itself, so that a Role in it can grant what is done to it.
+        # A Namespace counts as being in itself, so that a Role in it can grant what is done to it.
         namespace = target.name if target.res is NAMESPACES else target.namespace or ""
         access = Access(verb, target.res.group, target.resource, namespace, name)
         authorization.check(self.roles, who, access, target.res)

@@ -1,10 +1,10 @@
 """The cluster's state: objects, their versions, and what changed, as etcd and an API server's registry keep them.
 
-Knows resourceVersions, uids, generations, preconditions, graceful deletion, finalizers, quota and history. Does not
-know HTTP, who is asking, or what runs the Pods: whoever plays those reads and writes here, and listens.
+Knows the steps of creating, changing and deleting an object, and their order. What each step decides, ``strategy``,
+``defaults`` and ``names`` know. Kubelets and controllers read and write here and subscribe to changes.
 
-Objects are plain JSON and are frozen once stored: a change makes a copy. So whatever was handed out, and the history,
-stays as it was. The semantics are those of Kubernetes' "API Concepts" and "Finalizers", of apiserver's generic
+Objects are plain JSON and frozen once stored: a change makes a copy, so what was handed out and the history stay as
+they were. The semantics are those of Kubernetes' "API Concepts" and "Finalizers", of apiserver's generic
 registry, and of the recordings in tests/data.
 """
 
@@ -35,7 +35,7 @@ from ssh_session_gc.sandbox.api.refusals import (
 from ssh_session_gc.selectors import FieldSelector, Selector
 
 HISTORY = 10_000
-"""Changes that are kept for watches to start from; older ones are compacted away."""
+"""Changes that are kept; older ones are compacted away."""
 
 
 class Store:
@@ -55,7 +55,7 @@ class Store:
         return self._history.compacted
 
     def create(self, res: Resource, namespace: str | None, obj: Object, *, dry_run: bool = False) -> Object:
-        """Store a new object with defaults, name, uid and times filled in.
+        """Stores a new object with defaults, name, uid and times filled in.
 
         Raises Refusal: 404 (no such namespace), 409 (exists), 400 and 422 (bad metadata), 403 (over quota).
         """
@@ -89,7 +89,7 @@ class Store:
         return new if dry_run else self._commit("ADDED", res, key, new, None)
 
     def get(self, res: Resource, namespace: str | None, name: str) -> Object:
-        """The object as it is. Raises Refusal 404."""
+        """The object as it is now. Raises Refusal 404."""
         try:
             return self._objects[res][res.key(namespace, name)]
         except KeyError:
@@ -105,9 +105,10 @@ class Store:
         resource_version: str | None = None,
         dry_run: bool = False,
     ) -> Object:
-        """Change an object: ``mutate`` is given a copy. What only the server may set stays as it was.
+        """Changes an object: ``mutate`` is given a copy. What only the server may set stays as it was.
 
-        No change, no new version and no event. A deleted object whose grace is over goes with its last finalizer.
+        Where nothing changes, there is no new version and no event. A deleted object whose grace is over goes with
+        its last finalizer.
         Raises Refusal: 404, 409 (not the version or uid meant).
         """
         old = self.get(res, namespace, name)
@@ -140,7 +141,7 @@ class Store:
         resource_version: str | None = None,
         dry_run: bool = False,
     ) -> Object:
-        """Delete an object, gracefully if it is a Pod that a node runs. Gives its last state.
+        """Deletes an object, gracefully if it is a Pod that a node runs. Returns its last state.
 
         ``grace`` is in seconds; it may shorten a deletion that is under way, never lengthen it. ``uid`` and
         ``resource_version`` are preconditions. Raises Refusal: 404, 409.
@@ -159,13 +160,13 @@ class Store:
         elif res is PODS:
             period = strategy.grace_period(old, grace)
         new = copied(old)
-        # A shortened deletion counts from now too, as recorded.
+        # A shortened deletion counts from now, too, as recorded.
         new["metadata"] |= {"deletionTimestamp": timestamp(self.now() + period), "deletionGracePeriodSeconds": period}
         if not deleted and "generation" in was:
             new["metadata"]["generation"] += 1
         if dry_run:
             return new
-        # Even what goes at once is marked first: a watch sees MODIFIED, then DELETED.
+        # An object that goes at once is marked first: a watch sees MODIFIED, then DELETED.
         new = self._commit("MODIFIED", res, key, new, old)
         return new if period or finalizers else self._remove(res, key)
 
@@ -189,7 +190,7 @@ class Store:
         start: str = "",
         rv: int | None = None,
     ) -> Iterator[tuple[str, Object]]:
-        """What ``list`` gives, with keys, from the key ``start`` on, as it was at version ``rv`` (None: as it is)."""
+        """The same with keys, from the key ``start`` on, as it was at version ``rv`` (None: as it is)."""
         objects = self._objects[res]
         if rv is not None and rv < self.rv:
             objects = Keyspace(self._history.undone(objects, res, rv))
@@ -203,25 +204,25 @@ class Store:
         return self._history.since(res, rv)
 
     def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
-        """Has ``listener`` called after each commit, in order, before the method that made it returns. Gives back
-        what ends that.
+        """Has ``listener`` called after each commit, in order, before the method that made it returns. Returns what
+        ends that.
 
-        A listener may write: all hear of what it changes after what it was called for.
+        A listener may write: all listeners hear of the change that it was called for first.
         """
         return self._history.subscribe(listener)
 
     def compact(self, rv: int | None = None) -> None:
-        """Forget the changes up to a version (None: all). A watch or a page from before it is then answered 410."""
+        """Forgets the changes up to a version (None: all). A watch or a page from before it is then answered 410."""
         self._history.compact(self.rv if rv is None else rv)
 
     def advance_rv(self, rv: int) -> None:
-        """Let the newest version be at least this, as if something had changed that nobody here sees."""
+        """Raises the newest version to this, as if something had changed that is not kept here."""
         self.rv = max(self.rv, rv)
 
     def put_raw(self, change_type: ChangeType, res: Resource, obj: Object, rv: int | None = None) -> None:
-        """Commit an object exactly as recorded elsewhere, under its own resourceVersion (or ``rv``).
+        """Commits an object exactly as recorded elsewhere, under its own resourceVersion (or ``rv``).
 
-        The change counts as a new one whatever its version says: whoever watches from the newest sees it.
+        The change counts as new whatever its version says: a watch from the newest version sees it.
         """
         new: Object = {"kind": res.kind, "apiVersion": res.api_version, **obj}
         key = res.key(new["metadata"].get("namespace"), new["metadata"]["name"])

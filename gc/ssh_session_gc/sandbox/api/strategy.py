@@ -1,7 +1,6 @@
-"""What holds for objects of one kind or field alone: admission, quota, graceful deletion, generation, metadata.
+"""Rules for single objects: metadata, preconditions, quota, generation, grace.
 
-Knows the rules of apiserver's registry strategies, as the recordings show them. Keeps nothing, and does not know when
-each is asked: ``storage`` does.
+Knows those of apiserver's registry strategies, as the recordings show them. When each applies, ``storage`` knows.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ SET_BY_SERVER = (
 
 
 def check_namespace(metadata: Object, asked: str) -> None:
-    """Fills the namespace of the request in. Raises Refusal 400 where the object says another one."""
+    """Fills in the request's namespace. Raises Refusal 400 where the object says another one."""
     if metadata.setdefault("namespace", asked) != asked:
         wrong = "the namespace of the provided object does not match the namespace sent on the request"
         raise Refusal(400, "BadRequest", wrong)
@@ -47,7 +46,7 @@ def keep_own_fields(metadata: Object, was: Object) -> None:
 
 
 def omit_empty(metadata: Object) -> None:
-    """Removes the fields that are not there at all where they would be empty."""
+    """Removes the fields that a server leaves out where they are empty."""
     for field in ("labels", "annotations", "finalizers", "ownerReferences"):
         if not metadata.get(field, True):
             del metadata[field]

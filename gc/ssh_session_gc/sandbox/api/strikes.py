@@ -1,7 +1,6 @@
-"""What a fault does to a request before there is an answer, and to the answer.
+"""Strikes: what a fault does to a request before it is answered, and to its answer.
 
-Knows the kinds of faults, but for what they do to a running watch: ``watch`` does. Which request a fault is for,
-``faults`` knows.
+What a fault does to a running watch, ``watch`` knows, and which request it is for, ``faults``.
 """
 
 import asyncio
@@ -25,9 +24,9 @@ _REASONS = {
 
 
 async def strike(fault: Fault, request: web.Request, verb: str, unanswered: Callable[[], None]) -> None:
-    """Lets a fault happen to a request. Raises Refusal where that is an answer.
+    """Lets a fault happen to a request. Raises Refusal where the fault is the answer.
 
-    ``unanswered`` is called where there will be none, and this never returns.
+    Where there will be no answer, it calls ``unanswered`` and never returns.
     """
     if fault.kind == "slow":
         await asyncio.sleep(fault.seconds)
@@ -38,7 +37,7 @@ async def strike(fault: Fault, request: web.Request, verb: str, unanswered: Call
     elif fault.kind == "reset" or (fault.kind == "stall" and verb != "watch"):
         unanswered()
         if fault.kind == "reset":
-            # Closed with no time to linger, a socket sends RST.
+            # A socket that is closed with no time to linger sends RST.
             sock: socket.socket | None = request.get_extra_info("socket")
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -47,7 +46,7 @@ async def strike(fault: Fault, request: web.Request, verb: str, unanswered: Call
 
 
 async def spoil(fault: Fault, request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
-    """Lets a fault happen to an answer; gives what becomes of it."""
+    """Lets a fault happen to an answer; returns the answer that it becomes."""
     body = whole.body if isinstance(whole, web.Response) else None
     if not isinstance(body, bytes) or fault.kind not in ("cut", "truncate", "malformed"):
         return whole
@@ -62,12 +61,12 @@ async def spoil(fault: Fault, request: web.Request, whole: web.StreamResponse) -
 
 
 def cut(request: web.Request) -> None:
-    """Drops a request's connection, whatever was sent."""
+    """Drops a request's connection at once."""
     if request.transport is not None:
         request.transport.abort()
 
 
 async def hang() -> NoReturn:
-    """Waits until the connection is gone, with which this is cancelled."""
+    """Waits to be cancelled, which happens when the connection is gone."""
     while True:
         await asyncio.Event().wait()

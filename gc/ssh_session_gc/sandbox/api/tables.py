@@ -1,7 +1,7 @@
-"""Objects as rows of the tables that ``kubectl get`` prints.
+"""Tables: objects as the rows that ``kubectl get`` prints.
 
 Knows the columns, and how Kubernetes words a Pod's status and an age (pkg/printers/internalversion and
-apimachinery's duration). Knows nothing of requests.
+apimachinery's duration). Who wants a table, ``responses`` and ``handlers`` know.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ def partial(obj: Object) -> Object:
 
 
 def duration(seconds: float) -> str:
-    """A span of time as kubectl shows it, with as much precision as its length deserves."""
+    """A span of time as kubectl shows it: the longer, the less precise."""
     whole = int(seconds)
     if whole < -1:
         return "<invalid>"
@@ -85,8 +85,8 @@ def pod_status(pod: Object) -> str:
     return reason
 
 
-def _init_reason(pod: Object) -> str:
-    """Where the init containers are, "" once they are through."""
+def _init_reason(pod: Object) -> str | None:
+    """The status while init containers run, None once they are through."""
     statuses = pod.get("status", {}).get("initContainerStatuses") or []
     for index, container in enumerate(statuses):
         state = container.get("state") or {}
@@ -99,7 +99,7 @@ def _init_reason(pod: Object) -> str:
         if waiting and waiting != "PodInitializing":
             return f"Init:{waiting}"
         return f"Init:{index}/{len(pod['spec']['initContainers'])}"
-    return ""
+    return None
 
 
 def _ended(terminated: Object) -> str:
@@ -144,7 +144,7 @@ def _pod(pod: Object, now: float) -> Cells:
 
 
 def _workload(obj: Object) -> tuple[int, int, Cells]:
-    """Of something with replicas: how many there should be, how many are ready, and what -o wide adds."""
+    """The wanted replicas, the ready ones, and the cells that -o wide adds."""
     spec, status = obj.get("spec", {}), obj.get("status", {})
     containers = spec.get("template", {}).get("spec", {}).get("containers") or []
     labels = (spec.get("selector") or {}).get("matchLabels") or {}
@@ -196,7 +196,7 @@ def _lease(obj: Object, now: float) -> Cells:
 
 
 def _column(title: str) -> Object:
-    """A column's definition; a title with a + is shown with -o wide only, one with a # holds numbers."""
+    """A column's definition. A title with a + is for -o wide only, one with a # for numbers."""
     name = title.lstrip("+#")
     kind = "integer" if "#" in title else "string"
     form = "name" if name == "Name" and title == "Name" else ""

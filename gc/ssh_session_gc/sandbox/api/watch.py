@@ -1,7 +1,7 @@
 """One watch: which changes it sees and as what, bookmarks, its end, and what faults do to it.
 
 Knows the semantics of Kubernetes' "Efficient detection of changes" and the shape of a line on the wire. Does not
-know requests or the store: it is offered every change of its resource.
+know requests or the store: ``watches`` offers it every change of its resource.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from ssh_session_gc.selectors import FieldSelector, Selector
 BACKLOG = 100_000
 """Lines that may wait for a client that reads too slowly. An API server ends such a watch too."""
 REPEATED = 8
-"""Lines that come twice where a fault has a watch repeat itself."""
+"""Lines that the fault ``repeat`` sends once more."""
 _NO_POD: Object = {"containers": None}
 _BOOKMARKS: dict[str, Object] = {  # an empty object of the kind, as Go writes it; recorded
     "pods": {"spec": _NO_POD, "status": {}},
@@ -37,12 +37,12 @@ def line(event: str, encoded: bytes) -> bytes:
 
 
 def error_line(error: Refusal) -> bytes:
-    """What ends a watch that cannot go on."""
+    """The last line of a watch that cannot go on."""
     return line("ERROR", msgspec.json.encode(error.status()))
 
 
 def expired(rv: int) -> Refusal:
-    """410 for a watch from here on, though everything is known: for faults."""
+    """410 for a watch from here on, though every change is known: the fault ``gone``."""
     return Refusal(410, "Expired", f"too old resource version: {rv} ({rv + 1})")
 
 
@@ -72,13 +72,13 @@ class Watch:
         self._halved = False  # cut in the middle of the next line
 
     def begin(self, rv: int, state: list[Object] | None = None) -> None:
-        """See what comes after this version; before that, the state as of it, if the client has none."""
+        """Sends what comes after this version, and before that ``state``, for a client that has none."""
         for obj in state or ():
             self._add(line("ADDED", self._encode(obj) if self._encode else msgspec.json.encode(obj)))
         self._after = rv
 
     def offer(self, change: Change) -> None:
-        """A change was committed. It becomes a line if it concerns what this watch selects."""
+        """Makes a line of a committed change if it concerns what this watch selects."""
         if change.rv <= self._after or self._stalled or self._ending:
             return
         metadata = change.object["metadata"]
@@ -98,7 +98,7 @@ class Watch:
         self._wake.set()
 
     def strike(self, fault: Fault) -> None:
-        """Let this fault happen to the watch."""
+        """Lets this fault happen to the watch."""
         match fault.kind:
             case "gone":
                 self._forget_late()
@@ -126,9 +126,9 @@ class Watch:
     async def run(
         self, response: web.StreamResponse, version: Callable[[], int], seconds: float, bookmarks: float | None
     ) -> bool:
-        """Write until the watch ends, at the latest after ``seconds``; a bookmark every ``bookmarks`` seconds.
+        """Writes until the watch ends, at the latest after ``seconds``, with a bookmark every ``bookmarks`` seconds.
 
-        Gives False where the connection is to be cut, in place of an orderly end.
+        Returns False where the connection is to be cut, in place of an orderly end.
         """
         time = asyncio.get_running_loop().time
         end = time() + seconds
@@ -170,7 +170,7 @@ class Watch:
         self._pending.append((self._time() + self._delay, added))
 
     def _forget_late(self) -> None:
-        """What is still on its way when the watch ends is not sent: the client takes up where it was."""
+        """Drops the lines that are not due yet: after the end, the client goes on from what it has."""
         self._pending = deque(each for each in self._pending if each[0] <= self._time())
 
     def _matches(self, obj: Object) -> bool:

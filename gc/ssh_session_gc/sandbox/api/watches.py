@@ -1,7 +1,6 @@
-"""The watches that run: how one begins, what it is offered, and how it ends.
+"""The running watches: how one begins, which changes it is offered, and how it ends.
 
-Knows the parameters of a watch and hands each change to those of its resource. What a watch makes of it, ``watch``
-knows.
+Knows a watch's parameters and its connection. What it makes of a change, ``watch`` knows.
 """
 
 import random
@@ -25,11 +24,11 @@ MIN_WATCH_SECONDS = 1800.0
 
 
 class Watches:
-    """The watches of one server."""
+    """The running watches of one server."""
 
     def __init__(self, store: Store, faults: Faults, bookmark_seconds: float) -> None:
         self._store, self._faults, self._bookmark_seconds = store, faults, bookmark_seconds
-        # Not sets, whose order is another one in each run.
+        # Not sets: their order is another one in each run.
         self._running: dict[Resource, dict[Watch, None]] = {res: {} for res in RESOURCES}
 
     def __len__(self) -> int:
@@ -58,12 +57,12 @@ class Watches:
         response.enable_chunked_encoding()
         try:
             await response.prepare(request)
-        except ConnectionResetError:  # whoever asked has left already
+        except ConnectionResetError:  # the client has left already
             return response
         begun()
         try:
             self._begin(request, watch, since)
-        except Refusal as error:  # too late for a status: it is the watch's only line
+        except Refusal as error:  # it is too late for a status, so this is the watch's only line
             await response.write(error_line(error))
             return response
         if fault is not None:

@@ -1,4 +1,4 @@
-"""What ContainerSSH is in the cluster, as objects: its Deployment, and the Pod of a session.
+"""The objects that make ContainerSSH in a cluster: its Deployment, and the Pod of a session.
 
 Knows their fields, as a hardened configuration has them. Creates nothing: ``process`` and the world do.
 """
@@ -16,7 +16,7 @@ OWNER_NAMESPACE = "containerssh"
 
 
 def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Object:
-    """Its Deployment. ``drain``: seconds from SIGTERM to the end of its process; ``grace``: seconds at the most."""
+    """The Deployment; ``drain`` is the seconds from SIGTERM to the end of a process, ``grace`` the most it gets."""
     sidecars = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
     template = {
         "metadata": {
@@ -48,7 +48,7 @@ def session(
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
 ) -> Object:
-    """The Pod of a session. ``connection`` is the connection's id, ``address`` the user's."""
+    """The Pod of a session; ``connection`` is an id, ``address`` the user's."""
     pod = copied(_POD)
     pod["metadata"]["labels"] |= {**_labels(user, connection), **labels}
     pod["metadata"]["annotations"] = {"containerssh_ip": address, **annotations}
@@ -57,7 +57,7 @@ def session(
 
 
 def _labels(user: str, connection: str) -> dict[str, str]:
-    """Labels must not be longer than 63 characters, and ContainerSSH leaves them out rather than cutting them."""
+    """The labels that say who connected. ContainerSSH leaves out what is longer than the 63 characters of a label."""
     labels = {"containerssh_connection_id": connection, "containerssh_username": re.sub(r"[^A-Za-z0-9|.]", "-", user)}
     return {name: value for name, value in labels.items() if len(value) <= 63}
 

@@ -1,9 +1,8 @@
-"""ContainerSSH, as far as the cluster sees it: it opens and closes session Pods, and forgets them when it dies.
+"""ContainerSSH's processes: they open and close session Pods, and forget them when they die.
 
-Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/pod.go``): the labels and
-names it gives, that it waits ``podStart`` for a Pod and then gives up without deleting it, that all its memory is one
-process. Keeps the truth about every session, which nobody in the cluster can see: whether its user still sits in it,
-and whether it was deleted under the user's feet.
+Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/pod.go``): it waits
+``podStart`` for a Pod and then gives up without deleting it, and all its memory is in one process. Keeps the truth
+about every session up to date. What its Pods look like, ``manifests`` knows.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ POD_START = 60.0
 
 @dataclass
 class Replica:
-    """One ContainerSSH process and what it remembers."""
+    """One process and what it remembers."""
 
     process: Process
     kubelet: Kubelet
@@ -37,12 +36,12 @@ class Replica:
 
     @property
     def online(self) -> bool:
-        """Whether it reaches the API server, and is reached."""
+        """Whether it and the API server reach each other."""
         return self.kubelet.connected.is_set()
 
 
 class ContainerSSH:
-    """All ContainerSSH processes of the cluster, wherever an owner container runs."""
+    """All processes of the cluster: one wherever an owner container runs."""
 
     def __init__(
         self,
@@ -56,24 +55,24 @@ class ContainerSSH:
         rng: random.Random | None = None,
     ) -> None:
         """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
-        ``clean_shutdown``: after SIGTERM a process ends as soon as it has no session left, and when its time is over
-        it closes those that are left; otherwise it takes its time and dies, as the one in the recordings."""
+        ``clean_shutdown``: after SIGTERM a process ends as soon as it has no session left, and closes those that are
+        left when its time is over. Otherwise it takes its time and dies, as in the recordings."""
         self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
         self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
         self._rng = rng or random.Random()  # noqa: S311 - connection ids
         self.replicas: list[Replica] = []
         """The processes that run, oldest first."""
         self.sessions: dict[str, TrueSession] = {}
-        """Every session there ever was, by uid."""
+        """Every session that ever was, by uid."""
         self._closing: set[str] = set()
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Begins to keep the truth."""
+        """Follows the store from now on."""
         self._unsubscribe = self._store.subscribe(self._heard)
 
     async def stop(self) -> None:
-        """Ends all waiting."""
+        """Follows the store no longer, and ends all waiting."""
         self._unsubscribe()
         waiting = [task for replica in self.replicas for task in replica.waiting]
         for task in waiting:
@@ -81,7 +80,7 @@ class ContainerSSH:
         await asyncio.gather(*waiting, return_exceptions=True)
 
     def serve(self, kubelet: Kubelet) -> None:
-        """Has ContainerSSH run wherever this kubelet starts an owner container."""
+        """Follows a kubelet: an owner container that it starts is a process."""
         kubelet.started.subscribe(partial(self._process_started, kubelet))
         kubelet.stopping.subscribe(self._process_stopping)
         kubelet.ended.subscribe(self._process_ended)
@@ -95,7 +94,7 @@ class ContainerSSH:
         annotations: Mapping[str, str] | None = None,
         replica: int = -1,
     ) -> TrueSession:
-        """A user connects, by default to the newest replica. Raises LookupError where none takes connections."""
+        """Connects a user, by default to the newest replica. Raises LookupError where none takes connections."""
         taking = [r for r in self.replicas if r.online and not r.process.terminating.is_set()]
         if not taking:
             raise LookupError("no ContainerSSH takes connections")
@@ -115,7 +114,7 @@ class ContainerSSH:
         return session
 
     def close(self, session: TrueSession) -> None:
-        """The user leaves: ContainerSSH deletes the Pod, if it still remembers it and reaches the API server."""
+        """Has the user leave: ContainerSSH deletes the Pod if it still remembers it and reaches the API server."""
         if not session.creator.alive or session.given_up or session.closed:
             return
         replica = next(r for r in self.replicas if r.process is session.creator)
@@ -125,7 +124,7 @@ class ContainerSSH:
 
     def _close(self, session: TrueSession, replica: Replica) -> None:
         if not replica.online:
-            # The real one tries again for a minute. Here it gives up at once.
+            # The real one tries for a minute before it gives up.
             session.given_up = True
             return
         session.closed = True

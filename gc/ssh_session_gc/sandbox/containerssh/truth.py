@@ -1,5 +1,5 @@
-"""The truth about each session, which nobody in the cluster can see: whether its user still sits in it, and whether
-it was deleted under the user's feet.
+"""The truth about a session, which nobody in the cluster can see: whether its user still sits in it, and whether it
+was deleted under the user's feet.
 
 Does not know how a session comes to its end: ``process`` does.
 """
@@ -19,26 +19,26 @@ class TrueSession:
     created: float
     creator: Process
     given_up: bool = False
-    """Nobody uses it, and ContainerSSH has not deleted it: it came too late, or its deletion got nowhere."""
+    """Nobody uses it and ContainerSSH has not deleted it: its Pod came too late, or the deletion failed."""
     closed: bool = False
     """Its user left and ContainerSSH has deleted it."""
     finished: bool = False
-    """Its container has ended by itself."""
+    """Its container has ended."""
     deleted: float | None = None
-    """When somebody else deleted it."""
+    """The time at which somebody other than ContainerSSH deleted it."""
     was_live: bool = False
     """Whether somebody sat in it at that moment."""
     evicted: bool = False
-    """It was the cluster that took it then: its node was lost, or drained."""
+    """The cluster deleted it then: its node was lost, or drained."""
     gone: bool = False
     """The Pod is no more."""
 
     @property
     def live(self) -> bool:
-        """Whether somebody may sit in it: it is served by a living process that has not given it up."""
+        """Whether somebody may sit in it: a living process serves it and has not given it up."""
         return self.creator.alive and not (self.given_up or self.closed or self.finished)
 
     @property
     def orphan(self) -> bool:
-        """Whether the Pod is there with nobody in it, and nobody has asked for its end yet."""
+        """Whether the Pod is there with nobody in it and nobody has deleted it yet."""
         return not self.gone and not self.live and not self.closed and self.deleted is None

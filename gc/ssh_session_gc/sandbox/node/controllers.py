@@ -1,7 +1,7 @@
-"""The controller that ContainerSSH's Deployment needs: replicas, rollouts, and the end of a Deployment.
+"""The controller of Deployments: replicas, rollouts, and the end of a Deployment.
 
-Reacts to what changes in the store and writes back, as Kubernetes' own does, as far as the recordings show it. Runs
-nothing (the kubelets do) and keeps no ReplicaSets: a Pod's owner reference names one that nobody needs to read.
+Knows what Kubernetes' own does, as far as the recordings show it. Keeps no ReplicaSets: a Pod's owner reference names
+one that nobody reads.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _HASH_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class DeploymentController:
-    """Keeps as many Pods of each Deployment running as it asks for, and replaces those of an older template."""
+    """Keeps as many Pods of each Deployment as it asks for, and replaces those of an older template."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,13 +30,13 @@ class DeploymentController:
         self._unsubscribe = self._store.subscribe(self._heard)
 
     def stop(self) -> None:
-        """Reconciles nothing more."""
+        """Ends all work."""
         self._unsubscribe()
-        self._pending = True  # so that what is already called for does nothing
+        self._pending = True  # a call that is under way does nothing
 
     def _heard(self, change: Change) -> None:
         if change.resource is DEPLOYMENTS and change.type == "DELETED":
-            # The garbage collector follows owner references; what a Deployment owned goes with it.
+            # The garbage collector follows owner references and deletes what the Deployment owned.
             for pod in self._owned(change.object):
                 self._delete(pod)
         elif not self._pending and (change.resource is DEPLOYMENTS or _references(change.object)):
@@ -143,7 +143,7 @@ class DeploymentController:
 
 
 def template_hash(deployment: Object) -> str:
-    """What tells the Pods of one template from those of another."""
+    """A hash that tells the Pods of one template from those of another."""
     digest = hashlib.sha256(json.dumps(deployment["spec"]["template"], sort_keys=True).encode()).digest()
     return "".join(_HASH_ALPHABET[byte % len(_HASH_ALPHABET)] for byte in digest[:9])
 
@@ -170,5 +170,5 @@ def _ready(pod: Object) -> bool:
 
 
 def _least_needed(pods: list[Object]) -> list[Object]:
-    # Not ready before ready, young before old, as the ReplicaSet controller ranks them.
+    # Pods that are not ready come before ready ones and young before old, as the ReplicaSet controller ranks them.
     return sorted(sorted(pods, key=lambda p: str(p["metadata"]["creationTimestamp"]), reverse=True), key=_ready)

@@ -1,8 +1,7 @@
 """A small kubelet: runs the Pods of one node and reports what becomes of them.
 
-Knows the life of a Pod (sandbox, pull, start, run, end, restart, removal) in the order in which the recordings in
-tests/data show it. Does not know what the programs are for: it is told how each behaves, and tells who asks when one
-starts, is asked to end, and ends.
+Knows which Pods and processes the node has and whether it reaches the API server. What happens in a Pod when,
+``podworker`` knows. Does not know what the programs are for: their listeners do.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from ssh_session_gc.sandbox.node.programs import Process, Program
 
 
 class Kubelet:
-    """One node's kubelet. Runs Pods from ``start`` to ``stop``."""
+    """One node's kubelet, which runs Pods from ``start`` to ``stop``."""
 
     def __init__(
         self,
@@ -35,13 +34,13 @@ class Kubelet:
         self.store, self.node, self.skew = store, node, skew
         self.default, self.images = default or Program(), images
         self.started, self.stopping, self.ended = Listeners[Process](), Listeners[Process](), Listeners[Process]()
-        """Told of each process in the moment it starts, gets SIGTERM and ends, though the cluster may not be told."""
+        """Told of each process as it starts, gets SIGTERM and ends, even where the cluster cannot be told."""
         self.processes: dict[tuple[str, str], Process] = {}
         """The latest process of each container, by the Pod's uid and the container's name."""
         self.connected = asyncio.Event()
         self.connected.set()
         self.lag = 0.0
-        """How many seconds late the status of a Pod is written, as by a kubelet that is busy or throttled."""
+        """Seconds by which a Pod's status is written late, as by a kubelet that is busy or throttled."""
         self.dead = False
         self._rng = random.Random(node)  # noqa: S311 - container ids
         self._pods: dict[str, PodWorker] = {}
@@ -53,7 +52,7 @@ class Kubelet:
         self._unsubscribe = self.store.subscribe(self._heard)
 
     async def stop(self) -> None:
-        """Ends all work. What runs is left as it is, for those who want to know how things stood in the end."""
+        """Ends all work. The processes stay as they are, to be looked at afterwards."""
         self._unsubscribe()
         workers = [pod.task for pod in self._pods.values()]
         for worker in workers:
@@ -65,11 +64,11 @@ class Kubelet:
         return self.store.now() + self.skew
 
     def cut_off(self) -> None:
-        """Cuts the node off: processes go on, but nothing is reported and nothing heard."""
+        """Cuts the node off: its processes go on, but it reports nothing and hears nothing."""
         self.connected.clear()
 
     def heal(self) -> None:
-        """Ends ``cut_off``: what happened meanwhile is heard and reported now. Raises ValueError for a dead node."""
+        """Ends ``cut_off``: hears and reports now what happened meanwhile. Raises ValueError for a dead node."""
         if self.dead:
             raise ValueError(f"{self.node} is dead")
         self.connected.set()
@@ -82,7 +81,7 @@ class Kubelet:
             self._look_at(pod)
 
     def die(self) -> None:
-        """The node loses its power, for good: every process ends, and nobody is told."""
+        """Cuts the node's power for good: every process ends, and the cluster is not told."""
         self.dead = True
         self.connected.clear()
         for worker in self._pods.values():
@@ -91,7 +90,7 @@ class Kubelet:
             self.end(process, KILLED)
 
     def kill(self, pod_uid: str, exit_code: int = KILLED, *, container: str | None = None) -> None:
-        """Ends the Pod's processes (or the one of this container) at once, as SIGKILL does. None there: nothing."""
+        """Ends the Pod's processes (or only this container's) at once, as SIGKILL does, if there are any."""
         worker = self._pods.get(pod_uid)
         for name in worker.status.containers if worker is not None else ():
             process = self.processes.get((pod_uid, name))
@@ -137,7 +136,7 @@ class Kubelet:
             self._pods[uid].asked_to_end(pod["metadata"]["deletionGracePeriodSeconds"])
 
     def _forget(self, uid: str) -> None:
-        # Where it was removed by force, the kubelet kills what still runs.
+        # After a removal by force, processes may still run.
         self.kill(uid)
         if (worker := self._pods.get(uid)) is not None and worker.task is not asyncio.current_task():
             worker.task.cancel()

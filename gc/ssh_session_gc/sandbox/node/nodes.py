@@ -1,7 +1,7 @@
-"""What nodes mean to Pods: where a Pod goes, and what becomes of it where its node is lost.
+"""Nodes and the Pods on them: where a Pod goes, and what becomes of it where its node is lost.
 
-Knows which nodes there are and whether they report, as far as the recording "node-lost" and Kubernetes' "Nodes" and
-"Taints and Tolerations" show it. Does not know what runs on them: the kubelets do.
+Knows which nodes there are and whether they report, as in the recording "node-lost" and Kubernetes' "Nodes" and
+"Taints and Tolerations". Does not know what runs on them: the kubelets do.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from ssh_session_gc.sandbox.node.podstatus import condition
 UNREACHABLE = "node.kubernetes.io/unreachable"
 DISRUPTED = "DisruptionTarget"
 QUARANTINE = 40.0
-"""Seconds that a node has to be gone before its Pods are removed (kubernetes/kubernetes, ``podgc``)."""
+"""Seconds for which a node has to be gone before its Pods are removed (kubernetes/kubernetes, ``podgc``)."""
 
 
 class Scheduler:
-    """Gives each new Pod to the node with the fewest Pods, or says that there is none."""
+    """Binds each new Pod to the node with the fewest Pods, or notes on it that there is no node."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class Scheduler:
 
     def _heard(self, change: Change) -> None:
         if change.resource is NODES and change.type != "DELETED":
-            # There may be room now for what had none.
+            # Pods that had no room may have it now.
             for pod in self._store.list(PODS):
                 self._schedule(pod)
         elif change.resource is PODS:
@@ -73,8 +73,8 @@ class Scheduler:
 
 
 class NodeController:
-    """Notices that a node does not report any more, evicts its Pods after their tolerations, and removes the Pods of
-    nodes that are no more."""
+    """Marks nodes that no longer report, evicts their Pods when those tolerate it no longer, and removes the Pods of
+    nodes that are gone."""
 
     def __init__(self, store: Store, *, silence: float = 40.0) -> None:
         """``silence`` is how many seconds a node may be silent (Kubernetes' node-monitor-grace-period: 40 or 50)."""
@@ -87,18 +87,18 @@ class NodeController:
         self._unsubscribe = self._store.subscribe(self._heard)
 
     async def stop(self) -> None:
-        """Does nothing more."""
+        """Ends all work."""
         self._unsubscribe()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def lost(self, node: str) -> None:
-        """The node has stopped reporting now."""
+        """Takes note that the node has stopped reporting."""
         self._begin(node, self._miss(node))
 
     def found(self, node: str) -> None:
-        """The node reports again."""
+        """Takes note that the node reports again."""
         if (task := self._tasks.pop(node, None)) is not None:
             task.cancel()
         self._change_node(node, "True", "KubeletReady", "kubelet is posting ready status")
@@ -118,7 +118,7 @@ class NodeController:
         for pod in self._on(node):
             self._update(pod, _not_ready)
         waited = 0.0
-        # A session stays five minutes, as a rule, and its owner as long as its own tolerations say.
+        # A session tolerates five minutes by default; its owner may have a toleration of its own.
         for seconds in sorted({_tolerates(pod) for pod in self._on(node)}):
             await asyncio.sleep(seconds - waited)
             waited = seconds
@@ -130,7 +130,7 @@ class NodeController:
                     self._delete(pod)
 
     async def _collect(self, node: str) -> None:
-        """Kubernetes' Pod garbage collector: removes by force what was on a node that is no more."""
+        """Removes by force what was on a node that is gone, as Kubernetes' Pod garbage collector does."""
         await asyncio.sleep(QUARANTINE)
         for pod in self._on(node):
             self._update(pod, disrupted("DeletionByPodGC", "PodGC: node no longer exists", phase="Failed"))
@@ -148,7 +148,7 @@ class NodeController:
         try:
             self._store.delete(PODS, metadata["namespace"], metadata["name"], grace=grace, uid=metadata["uid"])
         except Refusal as error:
-            if error.code != 404:  # it was Terminating already, and went when it was marked
+            if error.code != 404:  # it was Terminating already and went when it was marked
                 raise
 
     def _change_node(self, node: str, status: str, reason: str, message: str) -> None:
@@ -173,7 +173,7 @@ class NodeController:
 
 
 def _tolerates(pod: Object) -> float:
-    """Seconds that a Pod stays bound to a node that is unreachable."""
+    """Seconds for which a Pod stays bound to a node that is unreachable."""
     times = [
         float(t.get("tolerationSeconds", 1e9))
         for t in pod["spec"].get("tolerations", ())
@@ -188,8 +188,8 @@ def _not_ready(pod: Object, now: float) -> None:
             each |= {"status": "False", "lastTransitionTime": timestamp(now)}
 
 
-def disrupted(reason: str, message: str, *, phase: str = "") -> Callable[[Object, float], None]:
-    """The change that marks a Pod as taken by the cluster, before it is deleted (Kubernetes' "Disruptions")."""
+def disrupted(reason: str, message: str, *, phase: str | None = None) -> Callable[[Object, float], None]:
+    """The change that marks a Pod before the cluster deletes it (Kubernetes' "Disruptions")."""
 
     def change(pod: Object, now: float) -> None:
         status, generation = pod["status"], pod["metadata"].get("generation", 1)

@@ -1,7 +1,7 @@
 """The status of one Pod as its kubelet knows it, and how that is written.
 
 Knows which conditions and reasons go with which state, as in the recordings in tests/data. Does not know why a
-container is in its state, nor whether anybody can be told: the kubelet does.
+container is in its state: ``podworker`` does.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ UNKNOWN: Object = {
 
 @dataclass
 class ContainerStatus:
-    """What is known of one container."""
+    """The status of one container."""
 
     state: Object = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
     last: Object = field(default_factory=dict)
@@ -43,7 +43,7 @@ class ContainerStatus:
 
 
 class PodStatus:
-    """What a kubelet says of one Pod. Change the attributes, then ``write``."""
+    """The status of one Pod, whose attributes are changed and then written."""
 
     def __init__(self, pod: Object, store: Store, now: Callable[[], float]) -> None:
         """``now`` is the node's clock."""
@@ -51,7 +51,7 @@ class PodStatus:
         self.namespace, self.name, self.uid = metadata["namespace"], metadata["name"], metadata["uid"]
         self.phase = "Pending"
         self.sandbox = False
-        """Whether there is a sandbox to run containers in."""
+        """Whether the Pod has a sandbox to run containers in."""
         self.ip = ""
         self.containers = {container["name"]: ContainerStatus() for container in pod["spec"]["containers"]}
         self._store, self._now = store, now
@@ -64,12 +64,12 @@ class PodStatus:
 
     @property
     def failed(self) -> bool:
-        """Whether one of the containers that have ended did so badly."""
+        """Whether a container has ended with an error."""
         ends = (each.state.get("terminated", {}) for each in self.containers.values())
         return any(end.get("exitCode") for end in ends)
 
     def write(self) -> None:
-        """Writes it now. Raises Refusal: 404, 409 (the Pod is gone, and maybe another one has its name)."""
+        """Writes the status. Raises Refusal: 404 where the Pod is gone, 409 where another one has its name."""
         self._store.update(PODS, self.namespace, self.name, self._fill)
 
     def _fill(self, pod: Object) -> None:
@@ -92,7 +92,7 @@ class PodStatus:
         }
         if status != pod["status"]:
             pod["status"] = status
-            # Of all managed fields the ones that tell by the API server's clock when the kubelet last wrote.
+            # Of all managed fields these alone tell when the kubelet last wrote, by the API server's clock.
             wrote = {"manager": "kubelet", "operation": "Update", "apiVersion": "v1", "subresource": "status"}
             pod["metadata"]["managedFields"] = [wrote | {"time": timestamp(self._store.now())}]
 
@@ -128,7 +128,7 @@ class PodStatus:
         before = {c["type"]: c for c in pod["status"].get("conditions", ())}
         make = partial(condition, before, self._now(), pod["metadata"].get("generation", 1))
         own = {name for name, *_ in wanted}
-        # What others have said of the Pod stays.
+        # The conditions that others have set stay.
         return [c for name, c in before.items() if name not in own] + [make(*each) for each in wanted]
 
 

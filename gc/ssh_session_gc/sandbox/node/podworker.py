@@ -27,7 +27,7 @@ SETTLING = 1.0
 
 
 class Runtime(Protocol):
-    """What the work needs of the node; ``Kubelet`` has it."""
+    """The node as a Pod's work sees it; ``Kubelet`` implements it."""
 
     store: Store
     default: Program
@@ -60,11 +60,11 @@ class PodWorker:
         self._deleted = asyncio.Event()
         self._grace = math.inf
         self._deadline = math.inf
-        """When the grace is over, on the loop's clock. It runs from when the kubelet hears of the deletion."""
+        """The end of the grace, on the loop's clock. It runs from when the kubelet hears of the deletion."""
         self.task = asyncio.create_task(self._work(), name=f"kubelet {self.status.name}")
 
     def report(self) -> None:
-        """Writes the status, if the node is connected; otherwise that is done when it is again."""
+        """Writes the status, if the node is connected; ``Kubelet.heal`` does it otherwise."""
         if self._kubelet.connected.is_set():
             if self._kubelet.lag:
                 self._loop.call_later(self._kubelet.lag, self._report_late)
@@ -72,13 +72,13 @@ class PodWorker:
                 self.status.write()
 
     def _report_late(self) -> None:
-        """Writes how things stand by now, not how they stood; a Pod that is gone by now needs no status."""
+        """Writes the status of now, not of when it was asked for; a Pod that has gone meanwhile needs none."""
         if self._kubelet.connected.is_set():
             with suppress(Refusal):
                 self.status.write()
 
     def asked_to_end(self, grace: float) -> None:
-        """Takes note of a deletion, or of a shorter grace (seconds) than the one before."""
+        """Notes a deletion, or a shorter grace (seconds) than the one before."""
         if grace < self._grace:
             self._grace, self._deadline = grace, self._loop.time() + grace
             self._deleted.set()
@@ -97,7 +97,7 @@ class PodWorker:
             status.write()
             self._kubelet.store.delete(PODS, status.namespace, status.name, grace=0, uid=status.uid)
         except* Refusal as errors:
-            # Removed by force meanwhile, or its name has a new owner.
+            # The Pod was removed by force meanwhile, or another one has its name.
             if errors.split(lambda error: isinstance(error, Refusal) and error.code in (404, 409))[1]:
                 raise
 
@@ -140,7 +140,7 @@ class PodWorker:
             await self._until_over(process)
             ended = terminated(process, status.id)
             if self._deleted.is_set():
-                # Nothing is written until all of the Pod's containers have ended.
+                # The status is written once all of the Pod's containers have ended.
                 status.state = ended
                 return
             status.state = ended
@@ -159,7 +159,7 @@ class PodWorker:
         while process.alive:
             process.stirred.clear()
             if self._deleted.is_set() and not process.terminating.is_set():
-                self.report()  # that the deletion is noticed: the generation (recorded)
+                self.report()  # shows by its generation that the deletion is noticed (recorded)
                 process.terminating.set()
                 ends = min(ends, self._loop.time() + program.drain)
                 self._kubelet.stopping.tell(process)
@@ -171,7 +171,7 @@ class PodWorker:
                 await _wait(process.stirred, min(ends, self._deadline) - self._loop.time())
 
     async def _backed_off(self, name: str, crashes: int, ended: Object) -> bool:
-        """Waits before a container that crashes again and again is restarted. Returns whether its Pod was deleted."""
+        """Waits before a container that keeps crashing is restarted. Returns whether its Pod was deleted."""
         pause = min(CRASH_BACKOFF * 2.0 ** min(crashes - 2, 10), 300.0)
         metadata, status = self._pod["metadata"], self.status.containers[name]
         place = f"pod={metadata['name']}_{metadata['namespace']}({metadata['uid']})"
@@ -201,7 +201,7 @@ class PodWorker:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Waits for an event, but not longer than that."""
+    """Waits for an event, for so long at the most."""
     try:
         async with asyncio.timeout(None if math.isinf(seconds) else seconds):
             await event.wait()

@@ -1,7 +1,7 @@
-"""What runs in containers: how a program behaves, and one run of it.
+"""Programs: how the containers of a Pod behave, and one run of such a program.
 
-Knows where a program's behaviour is told: by image, or in an annotation, so that a Pod that kubectl made can have one
-too. Runs nothing: the kubelet does.
+Knows that an image or an annotation tells the behaviour; a Pod that kubectl made can have the latter. Runs nothing:
+the kubelet does.
 """
 
 import asyncio
@@ -23,22 +23,22 @@ MISSING = ":missing"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How a container behaves. Times in seconds."""
+    """The behaviour of a container. Times are in seconds."""
 
     pull: float = 0.3
     missing: bool = False
-    """The image cannot be pulled."""
+    """Whether the image cannot be pulled."""
     start: float = 0.2
     exits_after: float = math.inf
     exit_code: int = 0
     out_of_memory: bool = False
-    """What ends it is the kernel, with exit code 137."""
+    """Whether the kernel ends it, with exit code 137."""
     drain: float = 0.5
-    """From SIGTERM to its end; infinity where it ignores the signal."""
+    """Seconds from SIGTERM to its end; infinity where it ignores the signal."""
 
     @classmethod
     def of(cls, pod: Object, container: Object, default: "Program", images: Mapping[str, "Program"]) -> "Program":
-        """As the Pod's annotations say, or else by its image. What cannot be read says nothing."""
+        """The program that the Pod's annotations tell, or else its image. Unreadable annotations tell nothing."""
         image: str = container.get("image", "")
         program = images.get(image, default)
         if image.endswith(MISSING):
@@ -70,7 +70,7 @@ class Process:
     ended: float | None = None
     exit_code: int = 0
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when its end has come or comes at another time than was thought."""
+    """Set when it has ended, or will at another time than before."""
     terminating: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at SIGTERM."""
 

@@ -1,4 +1,4 @@
-"""What the sandbox leaves out of POST, PUT, PATCH and DELETE, and what takes a controller elsewhere."""
+"""Requests that the sandbox refuses where a real API server takes them, and its quota."""
 
 import pytest
 
