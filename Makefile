@@ -80,7 +80,7 @@ types: .venv/.synced ## Check types
 	$(BIN)/mypy
 
 .PHONY: layers
-layers: .venv/.synced ## Check that the layers import inwards only
+layers: .venv/.synced ## Check that imports go down only
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: sync
