@@ -364,7 +364,7 @@ class Campaign:
             "timers": queue._timers._at,
             "backoff": queue.backoff,
             "settled": queue.settled,
-            "failures": collector.after.reported,
+            "failures": collector.outcomes.reported,
         }
         for what, each in kept.items():
             if not set(each) <= set(there):

@@ -24,7 +24,7 @@ from ssh_session_gc.core.rules import judge
 from ssh_session_gc.daemon import election, validation
 from ssh_session_gc.daemon.deletion import Deleter
 from ssh_session_gc.daemon.election import Elector
-from ssh_session_gc.daemon.outcome import Aftermath
+from ssh_session_gc.daemon.outcome import Outcomes
 from ssh_session_gc.daemon.queue import Queue
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError
@@ -219,11 +219,11 @@ def any_date() -> None:
 def changed_is_done() -> None:
     """A deletion that met a change is not thought of again."""
 
-    async def forget(self: Aftermath, session: Session, _: Any) -> float:
+    async def forget(self: Outcomes, session: Session, _: Any) -> float:
         self._queue.settle(session.uid, self._queue.verdicts[session.uid])
         return 0.0
 
-    replace(Aftermath, "_read_again", forget)
+    replace(Outcomes, "_read_again", forget)
 
 
 # The election

@@ -1,7 +1,7 @@
 """The cluster, as its sources tell of it: the sessions and their owners, and who is told when something changes.
 
-Knows what the sources say together: whether anything can be said of owners at all. Not before their streams are in
-step, not while they are out of it, not before the workload was seen. Does not know how a stream is kept alive
+Knows what the sources say together, and whether anything can be said of owners at all: neither before their streams
+are in step, nor while they are out of it, nor before the workload was seen. Does not know how a stream is kept alive
 (``kube.reflector``).
 """
 
@@ -40,7 +40,7 @@ class Cluster:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The sources that are followed at present. A workload that is not there has no Pods to watch."""
+        """The sources that count at present. A workload that is not there has no Pods to watch."""
         if not self._settings.policy.ownerless:
             return (self.sessions,)
         if self._settings.owner is None:

@@ -24,7 +24,7 @@ log = structlog.stdlib.get_logger()
 
 
 class OwnerWorkload(Source):
-    """The owner workload: one object or none. Its listeners are told None, whatever changed."""
+    """The owner workload: one object or none. Its listeners are told None whenever it is in step, or falls behind."""
 
     stream = Stream.WORKLOAD
 

@@ -28,12 +28,12 @@ class Candidates:
                 self._alive = start, Ownership(owner, None, True)
 
     def alive(self, latest: float) -> Ownership | None:
-        """The ownership of a session of which one lives that started by ``latest``; the same object for all."""
+        """The ownership by the first that lives, if it started by ``latest``. All sessions share this object."""
         start, owned = self._alive
         return owned if start <= latest else None
 
     def last(self, latest: float, earliest: float) -> Incarnation | None:
-        """The one that started by ``latest`` and ended last of those, if it did not end before ``earliest``."""
+        """Of those that started by ``latest``, the one that ended last, if it ended at ``earliest`` or later."""
         found = bisect_right(self._starts, latest)
         last = self._last[found - 1] if found else None
         return last if last is not None and (last.finished or 0.0) >= earliest else None

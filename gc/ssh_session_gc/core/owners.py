@@ -13,7 +13,7 @@ the container's status                         incarnation  from, until
 behind the kubelet's back                                   on a node that is cut off
 ``state.running`` in phase Succeeded, Failed   Ended        ``startedAt``, until it was first seen so
 ``state.terminated``                           Ended        ``startedAt``, until ``finishedAt``, or first seen so
-the same, and it will be restarted             Starting     besides: the end of the one before
+the same, and its Pod goes on                  Starting     besides: the end of the one before
 ``state.waiting``, or no status yet            Starting     the Pod's creation, or the end of the one before
 ``lastState.terminated``                       Ended        a restart in place keeps the Pod, and holds only one
 no longer in the status                        Ended        until its successor started

@@ -12,8 +12,8 @@ is stamped, and its Pod was seen            those of that Pod; its first one wha
                                             its start                                  the next in that Pod started
 is stamped, and its Pod was never seen      nobody whom we know                        the watch began, or its last
                                                                                        gap ended ("at least since")
-is from before the watch, or from a gap     whoever started by its creation, and       the same
-                                            somebody unseen
+is from before the watch, or from a gap     whoever started by its creation, and       the watch began, or its last
+                                            somebody unseen                            gap ended ("at least since")
 ==========================================  =========================================  ==========================
 """
 

@@ -17,7 +17,7 @@ from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.holds import Holds
 from ssh_session_gc.daemon.limiter import Limiter
-from ssh_session_gc.daemon.outcome import Aftermath
+from ssh_session_gc.daemon.outcome import Outcomes
 from ssh_session_gc.daemon.queue import Queue
 from ssh_session_gc.daemon.validation import Validation
 from ssh_session_gc.daemon.workers import Workers
@@ -40,9 +40,9 @@ class Collector:
         self.queue = Queue(cluster, api.time, settings.policy)
         self._holds = Holds(elector, api.time)
         self.validation = Validation(cluster, api, settings, self.queue)
-        self.after = Aftermath(cluster, api, settings, metrics, recorder, self.queue, self._holds)
+        self.outcomes = Outcomes(cluster, api, settings, metrics, recorder, self.queue, self._holds)
         limiter, deleter = Limiter(settings.max_deletes_per_minute), Deleter(api, settings, elector)
-        self.workers = Workers(self.queue, self.validation, self._holds, limiter, deleter, self.after)
+        self.workers = Workers(self.queue, self.validation, self._holds, limiter, deleter, self.outcomes)
         cluster.subscribe(self._changed)
         elector.subscribe(lambda _: self.queue.wake())
 
@@ -95,4 +95,4 @@ class Collector:
             self.queue.judge(session)
         else:
             self.queue.forget(uid)
-            self.after.forget(uid)
+            self.outcomes.forget(uid)

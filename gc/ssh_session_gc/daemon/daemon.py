@@ -38,7 +38,7 @@ class StartError(Exception):
 
 
 class Daemon:
-    """One collector with all that it needs: nine parts, of which each does its own work."""
+    """One collector with all that it needs. More attributes than most, since it only holds the parts together."""
 
     def __init__(self, settings: Settings, api: Api, metrics: Metrics, *, silence: float = SILENCE) -> None:
         self._settings, self._api, self._silence = settings, api, silence
@@ -95,7 +95,7 @@ class Daemon:
         try:
             await self._api.request("get", NAMESPACES, "", settings.session_namespace)
         except ApiError as error:
-            # Without the permission to ask, a missing namespace looks like an empty one; so be it.
+            # Without the permission to ask, a missing namespace looks like an empty one; and nothing is said.
             if error.not_found:
                 hint = "there is nothing to watch until it is created; check --session-namespace"
                 log.warning("namespace_not_found", namespace=settings.session_namespace, hint=hint)

@@ -1,7 +1,7 @@
 """Why nothing may be deleted at present.
 
-Knows what holds all deletions back: another replica leads, the time is not sure, the permission is missing. Does not
-know which sessions wait.
+Knows what keeps sessions in the queue (another replica leads, the time is not sure) and what turns them back at the
+last moment (the permission is missing, which only a deletion shows). Does not know which sessions wait.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Holds:
         self._forbidden_until = self._local() + FORBIDDEN_RETRY
 
     def allow(self) -> None:
-        """Ends ``forbid``: a deletion was accepted."""
+        """Ends ``forbid``: a deletion was accepted, or would have been sent."""
         self._forbidden_until = 0.0
 
     @property

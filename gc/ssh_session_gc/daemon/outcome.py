@@ -29,7 +29,7 @@ LONGEST_RETRY = 300.0
 Line = dict[str, object]
 
 
-class Aftermath:
+class Outcomes:
     """Concludes deletions."""
 
     def __init__(

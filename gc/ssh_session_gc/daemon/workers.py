@@ -7,7 +7,7 @@ follows from its answer (``outcome``).
 from ssh_session_gc.daemon.deletion import Deleter, NotLeading
 from ssh_session_gc.daemon.holds import Holds
 from ssh_session_gc.daemon.limiter import Limiter
-from ssh_session_gc.daemon.outcome import Aftermath
+from ssh_session_gc.daemon.outcome import Outcomes
 from ssh_session_gc.daemon.queue import Queue
 from ssh_session_gc.daemon.validation import FreshOwners, Validation
 
@@ -16,10 +16,16 @@ class Workers:
     """The workers of one collector."""
 
     def __init__(
-        self, queue: Queue, validation: Validation, holds: Holds, limiter: Limiter, deleter: Deleter, after: Aftermath
+        self,
+        queue: Queue,
+        validation: Validation,
+        holds: Holds,
+        limiter: Limiter,
+        deleter: Deleter,
+        outcomes: Outcomes,
     ) -> None:
         self._queue, self._validation, self._holds, self._limiter = queue, validation, holds, limiter
-        self.deleter, self._after = deleter, after
+        self.deleter, self._outcomes = deleter, outcomes
         self._closing = False
 
     async def run(self) -> None:
@@ -44,4 +50,4 @@ class Workers:
             result = await self.deleter.delete(due.session, due.verdict)
         except NotLeading:
             return 0.0
-        return await self._after.conclude(due, result)
+        return await self._outcomes.conclude(due, result)

@@ -1,7 +1,8 @@
 """Requests to the API server: whole answers and streams, with our credentials.
 
 Knows how a request fails and says so in one line. Does not know where the credentials come from (``config``) or what
-the answers mean (``decoder``), and does not retry: what to do about a failure depends on the request.
+the answers mean (``decoder``), and does not retry what is asked of it: what to do about a failure depends on the
+request. By itself it asks for the time, until that is sure.
 """
 
 import asyncio

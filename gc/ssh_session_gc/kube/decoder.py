@@ -16,7 +16,7 @@ from ssh_session_gc.kube.wire import ListMeta, Status, Wire
 T = TypeVar("T")
 W = TypeVar("W")
 
-# What msgspec raises; the last where something is nested too deeply, be it in what is skipped.
+# What msgspec raises; the last where something is nested too deeply, even in what is skipped.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 

@@ -18,9 +18,14 @@ class Listeners(Generic[P]):
     def subscribe(self, listener: Callable[P, None]) -> Callable[[], None]:
         """Has the listener called from now on. Returns what ends that."""
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
 
     def tell(self, *args: P.args, **more: P.kwargs) -> None:
-        """Calls them all."""
+        """Calls all that are subscribed when it begins."""
         for listener in tuple(self._listeners):
             listener(*args, **more)

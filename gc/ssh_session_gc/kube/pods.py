@@ -73,7 +73,7 @@ def session_of(pod: Pod) -> Session:
         client_ip=printable(notes.client_ip),
         started=_first_start(main, created, _clock_ahead(pod)),
         waiting=printable(waiting.reason) if waiting else "",
-        finished=_finished(pod, created) if phase in _OVER else None,
+        finished=_finished(pod, created) if phase in _FINAL else None,
         deletion=_seconds(meta.deletion_timestamp),
         keep=notes.keep in _TRUE,
         ttl=ttl,
@@ -117,14 +117,14 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
         terminated=_span(state.terminated),
         last=_span(last.terminated),
         first=found is not None and found.restart_count == 0 and last.terminated is None,
-        final=pod.status.phase in _OVER,
+        final=pod.status.phase in _FINAL,
         terminating=pod.metadata.deletion_timestamp is not None,
         unreachable=_unreachable(pod),
         clock_ahead=_clock_ahead(pod),
     )
 
 
-_OVER = frozenset(("Succeeded", "Failed"))
+_FINAL = frozenset(("Succeeded", "Failed"))
 
 
 def _status_of(pod: Pod, name: str) -> ContainerStatus | None:

@@ -1,6 +1,7 @@
 """The rules: a file for each reason to collect a session, and ``judge``, which goes through them.
 
-A rule knows its due, its words and whether it needs the owners read afresh. Does not know the other rules.
+A rule knows its due, its words and whether it needs the owners read afresh. It knows no other, but ``over_age`` has
+nothing to say of a session that is young, and lets ``ownerless`` speak.
 
 ============  =====================================================  =============================================
 reason        the facts                                              due
