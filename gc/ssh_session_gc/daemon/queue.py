@@ -102,12 +102,12 @@ class Queue:
     def _judge(self, session: Session, owners: Owners, now: float) -> None:
         uid = session.uid
         verdict = self.verdicts[uid] = judge(session, owners, self._policy, now)
+        look = verdict.due
         settled = uid in self.settled and self.settled[uid] == (verdict.reason, verdict.force)
-        if verdict.due is None or uid in self.processing or settled:
+        if look is None or settled or uid in self.processing:
             self._timers.cancel(uid)
             return
-        look = verdict.due
         if uid in self.backoff and (wait := self.backoff[uid] - self._local()) > 0:
             look = max(look, now + wait)
         if self._timers.set(uid, look):
-            self.wake()
+            self._woken.set()

@@ -14,6 +14,7 @@ from ssh_session_gc.core.rules.rule import NEVER, Known, Rule
 RULES: tuple[Rule, ...] = (over_age, ownerless, start_timeout, finished)
 """Of several that are due at the same moment, the first gives the reason."""
 RULE_OF: dict[Reason, Rule] = {rule.REASON: rule for rule in RULES}
+_DUES = tuple((rule.due, rule.REASON) for rule in RULES)  # looked up once, not once a session
 
 
 def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdict:
@@ -24,12 +25,11 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdi
     owned = ownership(session, owners, policy.clock_tolerance) if can_tell(owners, policy) else None
     if session.keep:
         return Verdict(Action.KEEP, ownership=owned)
-    due, reason = NEVER, None
-    known = Known(owners, owned)
-    for rule in RULES:
-        at = rule.due(session, known, policy)
+    due, reason, known = NEVER, None, Known(owners, owned)
+    for due_of, its_reason in _DUES:
+        at = due_of(session, known, policy)
         if at < due:
-            due, reason = at, rule.REASON
+            due, reason = at, its_reason
     if reason is None:
         return Verdict(Action.KEEP, ownership=owned)
     if session.deletion is not None:
