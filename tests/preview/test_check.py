@@ -284,6 +284,32 @@ async def test_the_lease(tmp_path: Path) -> None:
         assert await bad(world, tmp_path, lease=LEASE) == []
 
 
+@pytest.mark.parametrize(
+    ("spec", "mark", "what"),
+    [
+        ({"holderIdentity": "gc-1"}, Mark.GOOD, "is held by gc-1"),
+        ({"holderIdentity": None, "renewTime": None}, Mark.GOOD, "is free"),
+        ({"holderIdentity": "", "renewTime": "2026-11-23T03:00:00.000000Z"}, Mark.GOOD, "is free"),
+        ({"holderIdentity": 5}, Mark.GOOD, "is free"),
+        (None, Mark.GOOD, "is free"),
+        (["gc-1"], Mark.GOOD, "is free"),
+        (
+            {"holderIdentity": "gc-1", "renewTime": "yesterday"},
+            Mark.BAD,
+            "cannot be read: its renewTime is no instant: ",
+        ),
+    ],
+)
+async def test_a_lease_as_the_daemon_would_take_it(spec: object, mark: Mark, what: str, tmp_path: Path) -> None:
+    async with cluster() as world:
+        world.store.create(LEASES, "ssh-sessions", {"metadata": {"name": "ssh-session-gc"}, "spec": spec})
+        found = (await findings(world, tmp_path, lease=LEASE))[-1]
+        assert found.mark is mark
+        said = found.what.removeprefix("the lease ssh-sessions/ssh-session-gc ")
+        assert (said == what) if mark is Mark.GOOD else said.startswith(what)
+        assert found.todo == ("" if mark is Mark.GOOD else "try again")
+
+
 async def test_a_failure_on_the_way_is_one_bad_line(tmp_path: Path) -> None:
     async with cluster() as world:
         await lively(world)
