@@ -45,10 +45,10 @@ def cluster(**more: Any) -> World:
 def rules(*, without: str = "") -> list[Rule]:
     """What the daemon needs, but for one thing ("delete pods ssh-sessions")."""
     return [
-        Rule((verb,), (need.kind.plural,), (need.kind.group,), (need.name,) if need.name else (), need.namespace)
-        for need in needs(Settings())
-        for verb in need.verbs
-        if f"{verb} {need.kind.plural} {need.namespace}" != without
+        Rule((verb,), (resource.plural,), (resource.group,), (name,) if name else (), namespace)
+        for resource, namespace, verbs, _, name in needs(Settings())
+        for verb in verbs
+        if f"{verb} {resource.plural} {namespace}" != without
     ]
 
 
