@@ -1,4 +1,4 @@
-"""One dump, taken after the crash of a replica: its parts, changed and put together again, and what comes of them."""
+"""A dump taken after the crash of a replica, its parts to be changed and put together again, and the plan for it."""
 
 import json
 from typing import Any

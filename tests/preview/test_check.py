@@ -25,12 +25,12 @@ async def findings(world: World, tmp_path: Path, *, lease: LeaseRef | None = Non
 
 
 async def bad(world: World, tmp_path: Path, **more: Any) -> list[tuple[str, str]]:
-    """What is wrong, and what to do about it."""
+    """The bad findings, each with what to do about it."""
     return [(what, todo) for mark, what, todo in await findings(world, tmp_path, **more) if mark is Mark.BAD]
 
 
 async def lively(world: World) -> None:
-    """ContainerSSH runs, and somebody is in."""
+    """Has ContainerSSH run, and alice in a session."""
     world.deploy(2)
     await world.ready(2)
     world.open("alice")
@@ -38,12 +38,12 @@ async def lively(world: World) -> None:
 
 
 def cluster(**more: Any) -> World:
-    """One whose clock is this machine's."""
+    """A cluster whose clock is this machine's."""
     return World(began=time.time(), **more)
 
 
 def rules(*, without: str = "") -> list[Rule]:
-    """What the daemon needs, but for one thing ("delete pods ssh-sessions")."""
+    """The rules that the daemon needs, without one permission ("delete pods ssh-sessions")."""
     return [
         Rule((verb,), (resource.plural,), (resource.group,), (name,) if name else (), namespace)
         for resource, namespace, verbs, _, name in needs(Settings())
@@ -82,9 +82,9 @@ async def test_the_permissions_are_exactly_those_that_the_daemon_uses(tmp_path: 
         await lively(world)
         assert await bad(world, tmp_path) == []
         world.server.tokens = None
-        # What nobody may look at without more permissions is left open.
     async with cluster(tokens={"t": Identity("gc")}, roles={"gc": rules()}) as world:
         await lively(world)
+        # Only the daemon's own permissions are granted, and no CronJob may be read with them.
         open_ones = [what for mark, what, _ in await findings(world, tmp_path) if mark is Mark.OPEN]
         assert any(what.startswith("The CronJob that this program replaces: 403") for what in open_ones)
 

@@ -1,4 +1,4 @@
-"""``plan -f``: the recordings as kubectl dumps them, and what a dump says of sessions, owners and time."""
+"""``plan -f``: the recordings as kubectl dumps them, and the sessions, owners and time that a dump tells of."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def test_golden(
 @pytest.mark.parametrize("stamped", [True, False], ids=["stamped", "unstamped"])
 @pytest.mark.parametrize("name", MOMENTS)
 async def test_the_daemon_says_the_same_of_the_same_state(name: str, stamped: bool, tmp_path: Path) -> None:
-    """A daemon that starts in the moment of the dump, in a dry run, against the plan of the dump."""
+    """Holds the plan of a dump to a daemon that starts, in a dry run, at the moment of the dump."""
     async with Replay(RECORDINGS / f"{name}.jsonl", strip_stamp=not stamped) as replay:
         await advance(instant(MOMENTS[name]) - replay.store.now())
         at = replay.store.now()
@@ -65,7 +65,7 @@ async def test_the_daemon_says_the_same_of_the_same_state(name: str, stamped: bo
             verdicts = {row.session.user: row.verdict for row in plan.rows}
             for user, verdict in verdicts.items():
                 await eventually(partial(_agrees, gc, user, verdict), f"{user}: {verdict}")
-                # What counts from the moment of the first list counts by the Date header, cut to a second.
+                # Times that count from the first list go by the Date header, which has whole seconds.
                 assert (gc.verdict(user).due or 0.0) == pytest.approx(verdict.due or 0.0, abs=1.5), user
             due_now = {user for user, verdict in verdicts.items() if verdict.action is Action.COLLECT}
             await eventually(lambda: set(gc.collected()) == due_now, f"{due_now}, so far {gc.collected()}")

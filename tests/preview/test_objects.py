@@ -1,4 +1,4 @@
-"""The objects in a file: every form that kubectl prints, and what is no dump at all."""
+"""The objects in a file: every form that kubectl prints, and files that are no dump."""
 
 import asyncio
 import json
