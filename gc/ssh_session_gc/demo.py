@@ -1,7 +1,7 @@
 """The demo: the real daemon, over HTTP, against a simulated cluster, as a story on the terminal.
 
-Knows a script of what users and ContainerSSH do, and what must come of it. The daemon knows nothing of the script and
-nothing of the simulation's truth: it watches an API server like any other.
+Knows a script of what users and ContainerSSH do, and how it must end. The daemon sees neither the script nor the
+simulation's truth: it watches an API server like any other.
 """
 
 import asyncio
@@ -28,13 +28,14 @@ from ssh_session_gc.telemetry.metrics import Metrics
 
 POLICY = Policy(max_age=120.0, owner_grace=3.0, clock_tolerance=1.0, start_timeout=6.0, finished_grace=3.0)
 DRAIN = 5.0
-"""Seconds that a replica takes to drain in this story."""
+"""Seconds that a replica takes to drain."""
 PATIENCE = 30.0
 """Seconds after the script's end within which every orphan must be gone."""
 
 
 async def play(host: str, port: int, *, keep_running: bool) -> int:
-    """Tells the story. Returns the exit status: 0 if nobody was lost, nothing was left and every rule was seen."""
+    """Tells the story. Returns the exit status: 0 if no live session was lost, no orphan was left and every reason
+    came up."""
     story = Story()
     structlog.configure(processors=[story.hear])
     settings = Settings(policy=POLICY, deletion_grace=2)
@@ -66,13 +67,13 @@ async def play(host: str, port: int, *, keep_running: bool) -> int:
 
 
 class Script:
-    """What happens in the cluster."""
+    """What users and ContainerSSH do, told as it happens."""
 
     def __init__(self, world: World, story: "Story") -> None:
         self._world, self._story = world, story
 
     async def run(self) -> None:
-        """Plays it, in about 25 seconds."""
+        """Plays the script, in about 25 seconds."""
         world, tell = self._world, self._story.tell
         alice = self._open("alice", replica=0)
         self._open("bob", replica=1)
@@ -113,17 +114,17 @@ class Script:
 
 
 class Story:
-    """What is told of it, and what it comes to."""
+    """The lines on the terminal, and how the story ends."""
 
     def __init__(self) -> None:
         self._console = Console(soft_wrap=True, highlight=False)
         self._start = asyncio.get_running_loop().time()
         self._collected: dict[str, Reason] = {}
         self.status = 1
-        """The exit status: 0 once it has ended well."""
+        """The exit status: 0 once the story has ended well."""
 
     def tell(self, text: str, style: str = "") -> None:
-        """One line, with the seconds since the beginning."""
+        """Prints a line, with the seconds since the beginning."""
         at = f"{asyncio.get_running_loop().time() - self._start:5.1f}s  "
         self._console.print(Text(at, "dim"), Text(text, style), sep="")
 
@@ -140,19 +141,19 @@ class Story:
         raise structlog.DropEvent
 
     async def settled(self, world: World) -> None:
-        """Returns when no orphan is left and every reason has come up, or when it takes too long."""
+        """Returns when no orphan is left and every reason has come up, or after PATIENCE."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                # The truth has no event to wait for.
+                # The simulated cluster has no event to wait for.
                 while world.orphans() or set(self._collected.values()) != set(Reason):  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
 
     def end(self, world: World) -> None:
-        """The last line, which scripts read, and the exit status."""
+        """Prints the last line, which scripts read, and settles the exit status."""
         there = [s.user for s in world.containerssh.sessions.values() if s.live and s.deleted is None]
         self.tell(f"still in their sessions: {', '.join(sorted(there))}", "green")
         reasons = Counter(self._collected.values())
-        # A session past its age is deleted with its user in it: that is what the rule is for.
+        # OverAge deletes sessions with users in them, on purpose.
         lost = [s for s in world.lost_live() if self._collected.get(s.uid) is not Reason.OVER_AGE]
         left = world.orphans()
         counts = " ".join(f"{reason}={reasons[reason]}" for reason in Reason)

@@ -1,7 +1,7 @@
-"""Label and field selectors: what a request asks for, parsed, and whether an object is that.
+"""Label and field selectors: parsed from a request, and held against objects.
 
 Knows the grammar and the refusals of Kubernetes ("Labels and Selectors", "Field Selectors"). Does not know which
-resources there are: a field selector names a path, and the caller says which paths its resource offers.
+resources there are: the caller says which paths a field selector may name.
 """
 
 import re
@@ -19,15 +19,24 @@ class BadSelector(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Requirement:
-    """One condition on one key."""
+class LabelRequirement:
+    """A condition on one label key.
+
+    operator   written                   fulfilled by a value that
+    ---------  ------------------------  ----------------------------------
+    in         k=v, k==v, k in (v, w)    is one of ``values``
+    notin      k!=v, k notin (v, w)      is none of ``values``, or is absent
+    exists     k                         is there
+    !exists    !k                        is absent
+    gt, lt     k>5, k<5                  is a greater, or a lesser, number
+    """
 
     key: str
-    operator: str  # "in", "notin", "exists", "!exists", "gt" or "lt"
+    operator: str
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether these labels fulfil it. A key that is absent fulfils ``notin``, as in Kubernetes."""
+        """Whether the labels fulfil the condition."""
         value = labels.get(self.key)
         match self.operator:
             case "exists":
@@ -46,9 +55,9 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Conditions on labels, all of which must hold; with none it selects everything."""
+    """Selects objects by label: all conditions must hold. Without any it selects everything."""
 
-    requirements: tuple[Requirement, ...] = ()
+    requirements: tuple[LabelRequirement, ...] = ()
 
     def matches(self, labels: Mapping[str, str] | None) -> bool:
         """Whether an object with these labels is selected."""
@@ -64,9 +73,9 @@ class Selector:
         """The selector of a ``spec.selector`` (matchLabels and matchExpressions)."""
         words = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!exists"}
         pairs = (selector.get("matchLabels") or {}).items()
-        equal = [Requirement(key, "in", frozenset([value])) for key, value in pairs]
+        equal = [LabelRequirement(key, "in", frozenset([value])) for key, value in pairs]
         sets = [
-            Requirement(each["key"], words[each["operator"]], frozenset(each.get("values") or ()))
+            LabelRequirement(each["key"], words[each["operator"]], frozenset(each.get("values") or ()))
             for each in selector.get("matchExpressions") or ()
         ]
         return cls((*equal, *sets))
@@ -74,21 +83,22 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
-    """Fields that must, or must not, have a value; with none it selects everything."""
+    """Selects objects by field: all terms must hold. Without any it selects everything."""
 
-    terms: tuple[tuple[str, bool, str], ...] = ()  # path, whether equal, value
+    terms: tuple[tuple[str, bool, str], ...] = ()
+    """A path, whether the field must or must not equal the value, and the value."""
 
     def matches(self, obj: Mapping[str, Any]) -> bool:
-        """Whether this object is selected. A field that is absent counts as empty."""
+        """Whether the object is selected. An absent field counts as empty."""
         return all((_field(obj, path) == value) == equal for path, equal, value in self.terms)
 
     def only(self, path: str) -> str | None:
-        """The value that this selector pins the path to, if it does."""
+        """The value that the field at this path must equal; None where there is no such term."""
         return next((value for term, equal, value in self.terms if term == path and equal), None)
 
     @classmethod
     def parse(cls, text: str, supported: Callable[[str], bool]) -> "FieldSelector":
-        """The selector of a ``fieldSelector`` parameter. Raises BadSelector, also for a path not supported."""
+        """The selector of a ``fieldSelector`` parameter. Raises BadSelector, also for an unsupported path."""
         terms = []
         for part in filter(None, text.split(",")):
             found = re.fullmatch(r"([^=!]+)(==|!=|=)(.*)", part)
@@ -114,7 +124,7 @@ class _Parser:
         self._tokens = [found[1] for found in _TOKEN.finditer(text)]
         self._next = 0
 
-    def requirements(self) -> Iterable[Requirement]:
+    def requirements(self) -> Iterable[LabelRequirement]:
         while self._peek():
             yield self._requirement()
             if self._peek() and (token := self._take()) != ",":
@@ -128,24 +138,24 @@ class _Parser:
         self._next += 1
         return token
 
-    def _requirement(self) -> Requirement:
+    def _requirement(self) -> LabelRequirement:
         if self._peek() == "!":
             self._take()
-            return Requirement(self._word("identifier"), "!exists")
+            return LabelRequirement(self._word("identifier"), "!exists")
         key = self._word("!, identifier, or 'end of string'")
         if self._peek() in ("", ","):
-            return Requirement(key, "exists")
+            return LabelRequirement(key, "exists")
         operator = self._take()
         if operator not in _OPERATORS:
             expected = "in, notin, =, ==, !=, gt, lt"
             raise BadSelector(f"unable to parse requirement: found '{operator}', expected: {expected}")
         if operator in ("in", "notin"):
-            return Requirement(key, operator, frozenset(self._set()))
+            return LabelRequirement(key, operator, frozenset(self._set()))
         value = "" if self._peek() in ("", ",") else self._word("identifier")
         names = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
         if names.get(operator, operator) in ("gt", "lt") and not value.lstrip("-").isdigit():
             raise BadSelector(f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}"')
-        return Requirement(key, names.get(operator, operator), frozenset([value]))
+        return LabelRequirement(key, names.get(operator, operator), frozenset([value]))
 
     def _word(self, expected: str) -> str:
         token = self._take()

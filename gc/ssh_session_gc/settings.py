@@ -1,4 +1,4 @@
-"""What an operator can set, checked and in one place. Knows what is allowed; does not know flags (``cli`` does)."""
+"""What an operator can set, checked. Does not know the flags (``cli``)."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,7 +12,7 @@ _KINDS = {"deployment": DEPLOYMENTS, "statefulset": STATEFULSETS, "daemonset": D
 
 
 class DryRun(StrEnum):
-    """kubectl's words for how much of a deletion to do."""
+    """How much of a deletion is done, in kubectl's words."""
 
     NONE = "none"
     CLIENT = "client"
@@ -29,7 +29,7 @@ class OwnerRef:
 
     @classmethod
     def parse(cls, text: str) -> "OwnerRef":
-        """From ``kind/namespace/name``. Raises ValueError with a sentence for the user."""
+        """Parses ``kind/namespace/name``. Raises ValueError with a sentence for the user."""
         parts = text.split("/")
         if len(parts) != 3 or not all(parts):
             raise ValueError("write it as kind/namespace/name, such as deployment/containerssh/containerssh, or none")
@@ -41,7 +41,7 @@ class OwnerRef:
 
     @property
     def resource(self) -> Resource:
-        """Where the API has it."""
+        """The API's resource for this kind."""
         return _KINDS[self.kind]
 
     def __str__(self) -> str:
@@ -60,8 +60,8 @@ class LeaseRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that one run needs to know. Exactly one of ``owner`` and ``owner_selector`` is set, or neither,
-    where the Ownerless rule is off."""
+    """The settings of one run. Either ``owner`` or ``owner_selector`` is set; neither is where the Ownerless rule is
+    off."""
 
     session_namespace: str = "ssh-sessions"
     session_selector: str = "containerssh.io/session=true"
@@ -75,6 +75,6 @@ class Settings:
     dry_run: DryRun = DryRun.NONE
     concurrency: int = 32
     max_deletes_per_minute: int = 0
-    """0 for no limit."""
+    """0 means no limit."""
     lease: LeaseRef | None = None
-    """None where there is no election: this is the only replica."""
+    """None without an election: this is the only replica."""

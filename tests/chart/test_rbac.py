@@ -59,7 +59,7 @@ def used(settings: Settings) -> set[Permission]:
     wanted = [*needs(settings), *([lease_need(settings.lease)] if settings.lease else [])]
     return {
         # What is created has no name yet by which it could be confined.
-        (verb, need.kind.group, need.kind.plural, need.namespace, need.name if verb != "create" else "")
+        (verb, need.resource.group, need.resource.plural, need.namespace, need.name if verb != "create" else "")
         for need in wanted
         for verb in need.verbs
         # In a client dry run nothing is sent, so nothing need be allowed.

@@ -16,6 +16,7 @@ from ssh_session_gc.core.election import (
     given_back,
     holder,
     may_take,
+    renewed,
     taken,
 )
 
@@ -59,8 +60,8 @@ def test_what_names_nobody_is_held_by_nobody(broken: Lease) -> None:
 def test_whoever_sees_it_unchanged_waits_on_and_whoever_sees_it_renewed_waits_anew() -> None:
     seen = Seen(lease(holderIdentity="b"), 1000.0)
     assert seen.again(lease(holderIdentity="b"), 1005.0) is seen
-    renewed = {**lease(holderIdentity="b"), "metadata": {"name": "gc", "resourceVersion": "8"}}
-    assert seen.again(renewed, 1005.0) == Seen(renewed, 1005.0)
+    newer = {**lease(holderIdentity="b"), "metadata": {"name": "gc", "resourceVersion": "8"}}
+    assert seen.again(newer, 1005.0) == Seen(newer, 1005.0)
     # One without a version can be told from one that has one, and is like any other without.
     bare = seen.again({}, 1006.0)
     assert bare == Seen({}, 1006.0)
@@ -85,8 +86,8 @@ def test_one_that_nobody_has_made_yet_is_made() -> None:
 
 def test_renewing_it_changes_the_time_alone() -> None:
     made = taken(None, "gc", "a", AT)
-    renewed = taken(made, "gc", "a", AT + 2)
-    assert renewed == made | {"spec": made["spec"] | {"renewTime": "2026-11-23T03:00:02.250000Z"}}
+    newer = taken(made, "gc", "a", AT + 2)
+    assert newer == made | {"spec": made["spec"] | {"renewTime": "2026-11-23T03:00:02.250000Z"}}
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 5), (None, 0), ("4", 0)])
@@ -113,3 +114,33 @@ def test_given_back_it_is_free_at_once() -> None:
         | {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": "2026-11-23T03:00:02.250000Z"}
     }
     assert holder(given_back(OTHERS, AT)) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "at"),
+    [
+        (taken(None, "gc", "a", AT), AT),
+        (lease(renewTime="2026-11-23T04:00:00.25+01:00"), AT),
+        (lease(renewTime=None), None),
+        (lease(), None),
+        (OTHERS, None),
+        ({"spec": None}, None),
+        ({"spec": ["holderIdentity"]}, None),
+    ],
+)
+def test_when_it_was_renewed(found: Lease, at: float | None) -> None:
+    assert renewed(found) == at
+
+
+@pytest.mark.parametrize("written", ["yesterday", "2026-11-23", "2026-11-23T03:00:00", 1_795_402_800, ["now"]])
+def test_a_renewal_at_no_instant(written: Any) -> None:
+    with pytest.raises(ValueError, match=r"^its renewTime is no instant: "):
+        renewed(lease(renewTime=written))
+
+
+@pytest.mark.parametrize("spec", [5, "a", ["holderIdentity"]])
+def test_a_spec_that_is_none_names_nobody_and_is_written_anew(spec: Any) -> None:
+    broken = {**OTHERS, "spec": spec}
+    assert holder(broken) == ""
+    assert taken(broken, "gc", "a", AT)["spec"] == taken(OTHERS, "gc", "a", AT)["spec"]
+    assert holder(given_back(broken, AT)) == ""

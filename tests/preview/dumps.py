@@ -1,4 +1,4 @@
-"""Dumps of what a real cluster did, as kubectl prints them."""
+"""Dumps of a real cluster's recordings, as kubectl prints them."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def instant(clock: str) -> float:
 
 
 def listed(store: Store) -> dict[str, Any]:
-    """Everything that ``kubectl get pods,deployments -A -o json`` finds."""
+    """The list that ``kubectl get pods,deployments -A -o json`` prints."""
     return {"apiVersion": "v1", "kind": "List", "items": [*store.list(PODS), *store.list(DEPLOYMENTS)]}
 
 

@@ -25,12 +25,12 @@ async def findings(world: World, tmp_path: Path, *, lease: LeaseRef | None = Non
 
 
 async def bad(world: World, tmp_path: Path, **more: Any) -> list[tuple[str, str]]:
-    """What is wrong, and what to do about it."""
+    """The bad findings, each with what to do about it."""
     return [(what, todo) for mark, what, todo in await findings(world, tmp_path, **more) if mark is Mark.BAD]
 
 
 async def lively(world: World) -> None:
-    """ContainerSSH runs, and somebody is in."""
+    """Has ContainerSSH run, and alice in a session."""
     world.deploy(2)
     await world.ready(2)
     world.open("alice")
@@ -38,17 +38,17 @@ async def lively(world: World) -> None:
 
 
 def cluster(**more: Any) -> World:
-    """One whose clock is this machine's."""
+    """A cluster whose clock is this machine's."""
     return World(began=time.time(), **more)
 
 
 def rules(*, without: str = "") -> list[Rule]:
-    """What the daemon needs, but for one thing ("delete pods ssh-sessions")."""
+    """The rules that the daemon needs, without one permission ("delete pods ssh-sessions")."""
     return [
-        Rule((verb,), (need.kind.plural,), (need.kind.group,), (need.name,) if need.name else (), need.namespace)
-        for need in needs(Settings())
-        for verb in need.verbs
-        if f"{verb} {need.kind.plural} {need.namespace}" != without
+        Rule((verb,), (resource.plural,), (resource.group,), (name,) if name else (), namespace)
+        for resource, namespace, verbs, _, name in needs(Settings())
+        for verb in verbs
+        if f"{verb} {resource.plural} {namespace}" != without
     ]
 
 
@@ -82,9 +82,9 @@ async def test_the_permissions_are_exactly_those_that_the_daemon_uses(tmp_path: 
         await lively(world)
         assert await bad(world, tmp_path) == []
         world.server.tokens = None
-        # What nobody may look at without more permissions is left open.
     async with cluster(tokens={"t": Identity("gc")}, roles={"gc": rules()}) as world:
         await lively(world)
+        # Only the daemon's own permissions are granted, and no CronJob may be read with them.
         open_ones = [what for mark, what, _ in await findings(world, tmp_path) if mark is Mark.OPEN]
         assert any(what.startswith("The CronJob that this program replaces: 403") for what in open_ones)
 
@@ -282,6 +282,32 @@ async def test_the_lease(tmp_path: Path) -> None:
         ]
         world.server.roles = {"gc": [*rules(), MAY_LEASE]}
         assert await bad(world, tmp_path, lease=LEASE) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "mark", "what"),
+    [
+        ({"holderIdentity": "gc-1"}, Mark.GOOD, "is held by gc-1"),
+        ({"holderIdentity": None, "renewTime": None}, Mark.GOOD, "is free"),
+        ({"holderIdentity": "", "renewTime": "2026-11-23T03:00:00.000000Z"}, Mark.GOOD, "is free"),
+        ({"holderIdentity": 5}, Mark.GOOD, "is free"),
+        (None, Mark.GOOD, "is free"),
+        (["gc-1"], Mark.GOOD, "is free"),
+        (
+            {"holderIdentity": "gc-1", "renewTime": "yesterday"},
+            Mark.BAD,
+            "cannot be read: its renewTime is no instant: ",
+        ),
+    ],
+)
+async def test_a_lease_as_the_daemon_would_take_it(spec: object, mark: Mark, what: str, tmp_path: Path) -> None:
+    async with cluster() as world:
+        world.store.create(LEASES, "ssh-sessions", {"metadata": {"name": "ssh-session-gc"}, "spec": spec})
+        found = (await findings(world, tmp_path, lease=LEASE))[-1]
+        assert found.mark is mark
+        said = found.what.removeprefix("the lease ssh-sessions/ssh-session-gc ")
+        assert (said == what) if mark is Mark.GOOD else said.startswith(what)
+        assert found.todo == ("" if mark is Mark.GOOD else "try again")
 
 
 async def test_a_failure_on_the_way_is_one_bad_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One look at a cluster over HTTP: it equals what the daemon sees, and says what it could not see."""
+"""One look at a cluster over HTTP: it finds what the daemon finds, and says what it could not read."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ READ = ("get", "list")
 
 @asynccontextmanager
 async def reach(world: World, tmp_path: Path) -> AsyncIterator[Api]:
-    """The world's API server, with this token where tokens are wanted."""
+    """The world's API server, with the token "t" where it wants tokens."""
     kubeconfig = world.kubeconfig(tmp_path / "kubeconfig", token="t" if world.server.tokens else "")
     async with connect(loader(str(kubeconfig), None), Metrics(dry_run=True)) as api:
         yield api
@@ -40,13 +40,13 @@ async def plan(world: World, tmp_path: Path, **settings: Any) -> Plan:
 
 
 async def look(world: World, tmp_path: Path, **settings: Any) -> Snapshot:
-    """The snapshot of it."""
+    """The snapshot of the world as it is."""
     async with reach(world, tmp_path) as api:
         return await read(api, Settings(**settings))
 
 
 async def error(world: World, tmp_path: Path, name: str = "", **settings: Any) -> str:
-    """Why it cannot be read."""
+    """The reason why the world cannot be read."""
     async with reach(world, tmp_path) as api:
         with pytest.raises(CannotRead) as caught:
             await (find_one(api, Settings(**settings), name) if name else read(api, Settings(**settings)))
@@ -54,7 +54,7 @@ async def error(world: World, tmp_path: Path, name: str = "", **settings: Any) -
 
 
 def restricted(*rules: Rule) -> World:
-    """A cluster in which our token may do only this."""
+    """A cluster in which our token allows only this."""
     return World(tokens={"t": Identity("gc")}, roles={"gc": list(rules)})
 
 

@@ -1,4 +1,4 @@
-"""The log: one line a fact, in the form asked for, and nothing in it that a stranger could misuse."""
+"""The log: one line a fact in the form asked for, without anything that a stranger could misuse."""
 
 import json
 import logging

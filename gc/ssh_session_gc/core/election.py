@@ -5,7 +5,10 @@ times in a lease are for people; whether it has run out is told by for how long 
 monotonic clock of whoever looks. So clocks need not agree, they only have to run at about the same speed.
 """
 
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from ssh_session_gc.core.times import format_micro
 
@@ -21,6 +24,7 @@ RETRY_EVERY = 1.0
 
 Lease = dict[str, Any]
 """A Lease as the API has it; what others wrote into it is kept."""
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Seen(NamedTuple):
@@ -36,15 +40,25 @@ class Seen(NamedTuple):
 
 def holder(lease: Lease) -> str:
     """The identity of its holder, "" for nobody."""
-    identity = (lease.get("spec") or {}).get("holderIdentity")
+    identity = _spec(lease).get("holderIdentity")
     return identity if isinstance(identity, str) else ""
+
+
+def renewed(lease: Lease) -> float | None:
+    """The renewal that its holder wrote last, in epoch seconds; None where there is none. Raises ValueError."""
+    written = _spec(lease).get("renewTime")
+    try:
+        at = msgspec.convert(written, _Instant | None)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"its renewTime is no instant: {error}") from None
+    return None if at is None else at.timestamp()
 
 
 def may_take(seen: Seen, me: str, now: float) -> bool:
     """Whether ``me`` may take it: nobody holds it, it is ours, or its holder has not renewed it for its duration."""
     if holder(seen.lease) in ("", me):
         return True
-    duration = (seen.lease.get("spec") or {}).get("leaseDurationSeconds")
+    duration = _spec(seen.lease).get("leaseDurationSeconds")
     return now >= seen.since + (duration if isinstance(duration, int) and duration > 0 else DURATION)
 
 
@@ -55,7 +69,7 @@ def taken(lease: Lease | None, name: str, me: str, at: float) -> Lease:
         "kind": "Lease",
         "metadata": {"name": name},
     }
-    spec = dict(base.get("spec") or {})
+    spec = dict(_spec(base))
     if holder(base) != me:
         transitions = spec.get("leaseTransitions")
         spec["leaseTransitions"] = transitions + 1 if lease and isinstance(transitions, int) else 0
@@ -67,8 +81,13 @@ def taken(lease: Lease | None, name: str, me: str, at: float) -> Lease:
 
 def given_back(lease: Lease, at: float) -> Lease:
     """What the holder writes when it leaves, so that nobody has to wait for its end."""
-    spec = dict(lease.get("spec") or {})
+    spec = dict(_spec(lease))
     return lease | {"spec": spec | {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": format_micro(at)}}
+
+
+def _spec(lease: Lease) -> dict[str, Any]:
+    spec = lease.get("spec")
+    return spec if isinstance(spec, dict) else {}
 
 
 def _version(lease: Lease) -> object:

@@ -200,19 +200,6 @@ class SelfReview(Wire):
     status: SelfReviewStatus
 
 
-class LeaseSpec(Wire):
-    """``LeaseSpec``."""
-
-    holder_identity: str | None = None
-    renew_time: Time | None = None
-
-
-class Lease(Wire):
-    """``Lease``."""
-
-    spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
-
-
 class CronJobSpec(Wire):
     """``CronJobSpec``."""
 

@@ -1,1 +1,1 @@
-"""What would happen, and why, before anything does: snapshots, how they are shown, the preflight. Deletes nothing."""
+"""Shows what would happen and why: snapshots, plans as text, the preflight. Deletes nothing."""

@@ -1,14 +1,16 @@
 """The preflight: would the daemon find what it needs, and be allowed to do what it must?
 
-Knows what the daemon depends on, one question a line, and what to do where the answer is no. Asks with the
-credentials that the daemon would have; changes nothing. Does not know how findings are shown.
+Asks one question after another with the credentials that the daemon would have, and says what to do about each bad
+answer. Changes nothing. Does not know how findings are shown (``cli.check``).
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from ssh_session_gc.cluster import reads
+from ssh_session_gc.cluster.sessions import session_pods
+from ssh_session_gc.core.election import Lease, holder, renewed
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_age, format_duration
@@ -16,28 +18,22 @@ from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
-from ssh_session_gc.kube.listing import Collection, list_all
-from ssh_session_gc.kube.pods import owner_pod, session_of
-from ssh_session_gc.kube.resources import (
-    CRONJOBS,
-    LEASES,
-    NAMESPACES,
-    PODS,
-    SELF_REVIEWS,
-)
+from ssh_session_gc.kube.listing import list_all
+from ssh_session_gc.kube.resources import CRONJOBS, LEASES, NAMESPACES, SELF_REVIEWS
+from ssh_session_gc.preview.check_owners import check_owners
 from ssh_session_gc.preview.permissions import Finding, Mark, ask, lease_need, needs
-from ssh_session_gc.settings import LeaseRef, OwnerRef, Settings
+from ssh_session_gc.settings import LeaseRef, Settings
 
 T = TypeVar("T")
 
 CLOCK_LIMIT = 60.0
-"""Seconds that this machine's clock may be off. Ages do not go by it; certificates, tokens and log lines do."""
+"""Seconds that this machine's clock may be off. Certificates, tokens and log lines go by it; ages do not."""
 OLD_CRONJOB = "ssh-session-gc"
 """The CronJob that this program replaces, in the session namespace."""
 
 
 async def check(api: Api, settings: Settings) -> AsyncIterator[Finding]:
-    """The findings, as they come."""
+    """The findings, each as soon as it is known."""
     try:
         version = await _get(wire.VersionInfo, api.version())
         yield Finding(Mark.GOOD, f"the API server {api.host} answers: {printable(version.git_version, 64)}")
@@ -50,15 +46,15 @@ async def check(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     except (ApiError, Unreachable, Malformed) as error:
         yield Finding(Mark.BAD, str(error), "check the address and the credentials (--kubeconfig, --context)")
         return
-    for question in (_clock, _namespace, _permissions, _sessions, _owners, _cron_job):
+    for subject, question in _QUESTIONS.items():
         try:
             async for finding in question(api, settings):
                 yield finding
         except (ApiError, Unreachable, Malformed) as error:
-            # A missing permission has a line of its own already; here it says what could not be looked at.
-            what = (question.__doc__ or "").partition(".")[0]
+            # A missing permission is a bad finding of _permissions already; it leaves this question open.
             forbidden = isinstance(error, ApiError) and error.code == 403
-            yield Finding(Mark.OPEN if forbidden else Mark.BAD, f"{what}: {error}", "" if forbidden else "try again")
+            mark, todo = (Mark.OPEN, "") if forbidden else (Mark.BAD, "try again")
+            yield Finding(mark, f"{subject}: {error}", todo)
     if settings.lease is not None:
         async for finding in _lease(api, settings.lease):
             yield finding
@@ -71,14 +67,13 @@ async def _credentials(api: Api) -> Finding:
     except ApiError as error:
         if error.code not in (403, 404):
             raise
-        # Before Kubernetes 1.28 nobody could ask. Whatever is refused below tells.
+        # Kubernetes before 1.28 has no such review. Requests that are refused below tell enough.
         return Finding(Mark.OPEN, "the API server does not say whose these credentials are")
     return Finding(Mark.GOOD, f"the credentials are those of {printable(who.status.user_info.username)}")
 
 
 async def _clock(api: Api, _: Settings) -> AsyncIterator[Finding]:
-    """The clocks."""
-    # The server's is known to a second only: less than that is nothing to speak of.
+    # The server's Date has whole seconds, so smaller differences mean nothing.
     ahead = time.time() - api.time.now()
     off = f"{format_duration(round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} the API server's"
     if abs(ahead) > CLOCK_LIMIT:
@@ -91,7 +86,6 @@ async def _clock(api: Api, _: Settings) -> AsyncIterator[Finding]:
 
 
 async def _namespace(api: Api, settings: Settings) -> AsyncIterator[Finding]:
-    """The session namespace."""
     name = settings.session_namespace
     try:
         await api.request("get", NAMESPACES, "", name)
@@ -105,16 +99,14 @@ async def _namespace(api: Api, settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _permissions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
-    """The permissions."""
     for need in needs(settings):
         yield await ask(api, need)
 
 
 async def _sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
-    """The sessions."""
     namespace, selector = settings.session_namespace, settings.session_selector
     try:
-        sessions = [session_of(pod) for pod in await _pods(api, namespace, selector)]
+        sessions = (await list_all(api, session_pods(settings))).items
     except ApiError as error:
         if error.code != 400:
             raise
@@ -122,7 +114,7 @@ async def _sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
         return
     if sessions:
         yield Finding(Mark.GOOD, f"{selector} matches {counted(len(sessions), 'Pod')} in namespace {namespace}")
-    elif others := len(await _pods(api, namespace, "")):
+    elif others := len((await list_all(api, replace(session_pods(settings), labels=""))).items):
         todo = "check --session-selector, and the labels in ContainerSSH's kubernetes.pod.metadata.labels"
         yield Finding(Mark.BAD, f"{selector} matches none of {counted(others, 'Pod')} in namespace {namespace}", todo)
     else:
@@ -155,60 +147,7 @@ def _start_timeout(sessions: Sequence[Session], timeout: float) -> Finding:
     return Finding(Mark.GOOD, f"{counted(len(times), 'session')} started in time: {slowest}, {limit}")
 
 
-async def _owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
-    """The owners."""
-    owner = settings.owner
-    if not settings.policy.ownerless:
-        yield Finding(Mark.OPEN, "owners are not looked at (--owner none): nobody is Ownerless")
-        return
-    selector = await reads.find_selector(api, settings)
-    if owner is not None and not selector:
-        todo = "name ContainerSSH's workload with --owner kind/namespace/name, or its Pods with --owner-selector"
-        yield Finding(Mark.BAD, f"there is no {owner}", todo)
-        return
-    pods = await _pods(api, settings.owner_namespace, selector)
-    for finding in _containers(owner, selector, pods, settings):
-        yield finding
-
-
-def _containers(
-    owner: OwnerRef | None, selector: str, pods: Sequence[wire.Pod], settings: Settings
-) -> Iterator[Finding]:
-    what = f"{owner}" if owner else f"selector {selector} in namespace {settings.owner_namespace}"
-    if not pods:
-        if owner is None:
-            todo = "check --owner-selector and --owner-namespace"
-            yield Finding(Mark.BAD, f"no Pod in namespace {settings.owner_namespace} matches {selector}", todo)
-        else:
-            yield Finding(Mark.GOOD, f"{what} has no Pod at present: every session is without an owner")
-        return
-    read = [owner_pod(pod, settings.owner_container) for pod in pods]
-    without = [
-        pod
-        for pod, told in zip(pods, read, strict=True)
-        if told.container not in {container.name for container in pod.spec.containers}
-    ]
-    if without:
-        has = ", ".join(printable(container.name, 63) for container in without[0].spec.containers)
-        todo = f"its containers are {has}: name ContainerSSH's with --owner-container"
-        yield Finding(Mark.BAD, f"Pod {without[0].metadata.name} has no container {read[0].container}", todo)
-        return
-    running = sum(pod.running is not None and not pod.final for pod in read)
-    containers = ", ".join(sorted({pod.container for pod in read}))
-    yield Finding(
-        Mark.GOOD, f"{what}: {running} of {counted(len(read), 'Pod')} running ContainerSSH, in container {containers}"
-    )
-    if ahead := [pod for pod in read if pod.clock_ahead > settings.policy.clock_tolerance]:
-        by = format_duration(ahead[0].clock_ahead)
-        todo = "set the node's clock (NTP): until then its sessions and owners are hard to tell apart"
-        yield Finding(Mark.BAD, f"the clock of the node of Pod {ahead[0].name} is about {by} ahead", todo)
-    if cut_off := [pod.name for pod in read if pod.unreachable]:
-        todo = "its sessions are kept while nobody knows; look after the node"
-        yield Finding(Mark.BAD, f"the node of Pod {cut_off[0]} does not report", todo)
-
-
 async def _cron_job(api: Api, settings: Settings) -> AsyncIterator[Finding]:
-    """The CronJob that this program replaces."""
     namespace = settings.session_namespace
     try:
         job = await _get(wire.CronJob, api.request("get", CRONJOBS, namespace, OLD_CRONJOB))
@@ -225,28 +164,35 @@ async def _cron_job(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     yield Finding(Mark.BAD, what, todo)
 
 
-async def _lease(api: Api, lease: LeaseRef) -> AsyncIterator[Finding]:
+async def _lease(api: Api, ref: LeaseRef) -> AsyncIterator[Finding]:
     try:
-        yield await ask(api, lease_need(lease))
-        found = await _get(wire.Lease, api.request("get", LEASES, lease.namespace, lease.name))
+        yield await ask(api, lease_need(ref))
+        lease = await _get(Lease, api.request("get", LEASES, ref.namespace, ref.name))
+        at, leader = renewed(lease), holder(lease)
     except ApiError as error:
-        what = f"the lease {lease.namespace}/{lease.name}"
         if error.not_found:
-            yield Finding(Mark.GOOD, f"{what} is free: nobody has taken it yet")
+            yield Finding(Mark.GOOD, f"the lease {ref} is free: nobody has taken it yet")
         else:
-            yield Finding(Mark.BAD, f"{what} cannot be read: {error}", "check --lease-namespace and --lease-name")
+            yield Finding(
+                Mark.BAD, f"the lease {ref} cannot be read: {error}", "check --lease-namespace and --lease-name"
+            )
         return
-    except (Unreachable, Malformed) as error:
-        yield Finding(Mark.BAD, f"the lease {lease.namespace}/{lease.name} cannot be read: {error}", "try again")
+    except (Unreachable, Malformed, ValueError) as error:
+        yield Finding(Mark.BAD, f"the lease {ref} cannot be read: {error}", "try again")
         return
-    renewed = found.spec.renew_time
-    when = f", renewed {format_age(max(0.0, api.time.now() - renewed.timestamp()))} ago" if renewed else ""
-    holder = f"held by {printable(found.spec.holder_identity)}{when}" if found.spec.holder_identity else "free"
-    yield Finding(Mark.GOOD, f"the lease {lease.namespace}/{lease.name} is {holder}")
+    when = "" if at is None else f", renewed {format_age(max(0.0, api.time.now() - at))} ago"
+    yield Finding(Mark.GOOD, f"the lease {ref} is {f'held by {printable(leader)}{when}' if leader else 'free'}")
 
 
-async def _pods(api: Api, namespace: str, selector: str) -> list[wire.Pod]:
-    return (await list_all(api, Collection(PODS, namespace, Decoder(wire.Pod), labels=selector))).items
+_QUESTIONS: dict[str, Callable[[Api, Settings], AsyncIterator[Finding]]] = {
+    "The clocks": _clock,
+    "The session namespace": _namespace,
+    "The permissions": _permissions,
+    "The sessions": _sessions,
+    "The owners": check_owners,
+    "The CronJob that this program replaces": _cron_job,
+}
+"""Asked in this order; the names are for those that a failure leaves unanswered."""
 
 
 async def _get(kind: type[T], answer: Awaitable[bytes]) -> T:

@@ -1,6 +1,6 @@
 """The plan as a document for programs: the contract's JSON, the same as YAML, and names.
 
-Knows the document's form, which is promised to users. Does not know what is in a plan or why (``core.plan``).
+The form of the document is promised to users. Does not know how a plan comes about (``core.plan``).
 """
 
 import msgspec
@@ -14,7 +14,7 @@ API_VERSION = "ssh-session-gc/v1"
 
 
 class _Document(msgspec.Struct, rename="camel"):
-    """What every part of it has in common: Kubernetes' spelling of names."""
+    """Spells the names of fields as Kubernetes does."""
 
 
 class _Owner(_Document):
@@ -51,18 +51,18 @@ class _Plan(_Document):
 
 
 def to_json(plan: Plan) -> str:
-    """Indented JSON, with a line end."""
+    """The document as indented JSON, with a line end."""
     return msgspec.json.format(msgspec.json.encode(_document(plan)), indent=2).decode() + "\n"
 
 
 def to_yaml(plan: Plan) -> str:
-    """The same content as YAML."""
+    """The document as YAML."""
     text: str = yaml.safe_dump(msgspec.to_builtins(_document(plan)), sort_keys=False, allow_unicode=True, width=1000)
     return text
 
 
 def to_names(plan: Plan) -> str:
-    """``pod/NAME`` a line, as ``kubectl delete`` and ``xargs`` take it."""
+    """A line ``pod/NAME`` for each session, as ``kubectl delete`` and ``xargs`` take it."""
     return "".join(f"pod/{row.session.name}\n" for row in plan.rows)
 
 

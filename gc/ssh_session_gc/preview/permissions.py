@@ -1,7 +1,7 @@
 """What the daemon must be allowed to do, and whether it is.
 
-Knows every permission that the daemon uses, what becomes of it without, and the Role rule that grants it. Asks by
-SelfSubjectAccessReview, which everybody may (Kubernetes documentation, "Checking API access").
+Lists every permission that the daemon uses, what it cannot do without it, and the Role rule that grants it. Asks by
+SelfSubjectAccessReview, which everybody may create (Kubernetes documentation, "Checking API access").
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from ssh_session_gc.settings import LeaseRef, Settings
 
 
 class Mark(StrEnum):
-    """What came of one question."""
+    """How a question was answered: well, badly, or not at all."""
 
     GOOD = "✓"
     BAD = "✗"
     OPEN = "-"
-    """There is nothing to look at, or no permission to look, and the daemon can do without."""
+    """There was nothing to look at, or no permission to look, and the daemon can do without."""
 
 
 class Finding(NamedTuple):
-    """The answer to one question, and what to do where it is a bad one."""
+    """The answer to one question, and what to do about a bad one."""
 
     mark: Mark
     what: str
@@ -34,14 +34,14 @@ class Finding(NamedTuple):
 
 
 class Need(NamedTuple):
-    """Permissions on one kind of object, and what becomes of the daemon without them."""
+    """Permissions on one resource, and what becomes of the daemon without them."""
 
-    kind: Resource
+    resource: Resource
     namespace: str
     verbs: tuple[str, ...]
     without: str
     name: str = ""
-    """Where the permission may be confined to one object."""
+    """The one object that the permission may be confined to; "" where it covers all of them."""
 
 
 def needs(settings: Settings) -> Iterator[Need]:
@@ -58,34 +58,35 @@ def needs(settings: Settings) -> Iterator[Need]:
 
 
 def lease_need(lease: LeaseRef) -> Need:
-    """What leader election uses."""
+    """The permissions that leader election uses."""
     without = "no replica can become the leader"
     return Need(LEASES, lease.namespace, ("get", "create", "update"), without, lease.name)
 
 
 async def ask(api: Api, need: Need) -> Finding:
-    """Whether it may, by access reviews. Raises ApiError, Unreachable and Malformed."""
+    """Finds out by access reviews whether our credentials have these permissions. Raises ApiError, Unreachable and
+    Malformed."""
     answers = await asyncio.gather(*(_may(api, need, verb) for verb in need.verbs))
     missing = [verb for verb, allowed in zip(need.verbs, answers, strict=True) if not allowed]
-    what = need.kind.plural + (f"/{need.name}" if need.name else "")
-    if need.kind is not NAMESPACES:
+    group, plural = need.resource.group, need.resource.plural
+    what = plural + (f"/{need.name}" if need.name else "")
+    if need.resource is not NAMESPACES:
         what += f" in namespace {need.namespace}"
     if not missing:
         return Finding(Mark.GOOD, f"may {', '.join(need.verbs)} {what}")
     names = f", resourceNames: [{need.name}]" if need.name and "create" not in missing else ""
-    rule = (
-        f'{{apiGroups: ["{need.kind.group}"], resources: [{need.kind.plural}], verbs: [{", ".join(missing)}]{names}}}'
-    )
+    rule = f'{{apiGroups: ["{group}"], resources: [{plural}], verbs: [{", ".join(missing)}]{names}}}'
     todo = f"add to a Role in namespace {need.namespace}: {rule}"
     return Finding(Mark.BAD, f"may not {', '.join(missing)} {what}: {need.without}", todo)
 
 
 async def _may(api: Api, need: Need, verb: str) -> bool:
-    attributes = {"namespace": need.namespace, "verb": verb, "group": need.kind.group, "resource": need.kind.plural}
+    group, plural = need.resource.group, need.resource.plural
+    attributes = {"namespace": need.namespace, "verb": verb, "group": group, "resource": plural}
     body: dict[str, object] = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        # A create has no name yet, so no rule can be confined to one.
+        # The object of a create has no name yet, so no rule for it names one.
         "spec": {"resourceAttributes": attributes | ({"name": need.name} if verb != "create" else {})},
     }
     return _reviews.object(await api.request("create", ACCESS_REVIEWS, "", body=body)).status.allowed

@@ -1,7 +1,7 @@
 """The cluster at one moment, read once: what ``plan`` and ``explain`` judge.
 
-Knows what to ask the API server and what to say where it has no answer. The reads are those of the daemon's first
-list and of its last look before a deletion (``cluster.reads``), so that the same facts come out. Watches nothing.
+Makes the reads of the daemon's first list and of its last look before a deletion (``cluster.reads``), so that it
+finds the same facts, and says what could not be read. Watches nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from ssh_session_gc.settings import Settings
 
 
 class CannotRead(Exception):
-    """There is nothing to judge: one line that says why and what to do."""
+    """Nothing can be judged: one line that says why and what to do."""
 
 
 async def read(
@@ -31,8 +31,8 @@ async def read(
 ) -> Snapshot:
     """All sessions and their owners as they are now; with ``name``, that session alone.
 
-    ``progress`` is told how many sessions have been read so far. Raises CannotRead. What is missing of the owners
-    is no error: nobody is Ownerless then, as in the daemon.
+    ``progress`` is told the number of sessions read so far. Raises CannotRead. Owners that cannot be read are no
+    error: nobody is Ownerless then, as in the daemon.
     """
     sessions, remarks = await _sessions(api, settings, name, progress)
     owners = await _owners(api, settings, sessions)
@@ -40,13 +40,13 @@ async def read(
 
 
 def no_sessions(settings: Settings, looked: str) -> str:
-    """What to say where there is no session; ``looked`` says among what."""
+    """The remark that there is no session; ``looked`` says among what."""
     where = f"{looked} in namespace {settings.session_namespace}"
     return f"no session: {where} matches {settings.session_selector} (--session-namespace, --session-selector)"
 
 
 def annotation_remarks(sessions: Sequence[Session]) -> list[str]:
-    """What is to be said of annotations that cannot be read."""
+    """A remark on each session with annotations that cannot be read."""
     return [
         f"Pod {session.name}: {', '.join(session.invalid)} cannot be read and is ignored"
         for session in sessions
@@ -61,7 +61,7 @@ async def _sessions(
     if name:
         pods = pods.named(name)
     try:
-        await api.version()  # a server that is not there is not asked again and again
+        await api.version()  # fails at once where no server is, while the list is retried
         if not api.time.known:
             raise CannotRead(f"{api.host} {NO_DATE}")
         found = await retried(list_all, api, pods, progress)
@@ -78,7 +78,7 @@ async def _why_none(api: Api, settings: Settings) -> str:
     try:
         await api.request("get", NAMESPACES, "", settings.session_namespace)
     except ApiError as error:
-        # Without the permission to ask, a missing namespace looks like an empty one; so be it.
+        # Without the permission to get it, a missing namespace looks like an empty one.
         if error.not_found:
             return f"there is no namespace {settings.session_namespace} (--session-namespace)"
     return no_sessions(settings, "no Pod")
@@ -103,7 +103,7 @@ async def _owners(api: Api, settings: Settings, sessions: Sequence[Session]) -> 
 
 
 def hint(error: Exception, namespace: str) -> str:
-    """What to do about a list of session Pods that failed."""
+    """Advice on a list of session Pods that failed."""
     match error:
         case ApiError(code=403):
             return f"grant list on pods in namespace {namespace}, by a Role"

@@ -1,7 +1,7 @@
 """The plan as tables for people: coloured and fitted on a terminal, plain and stable everywhere else.
 
-Knows columns and colours. Texts in a plan are printable already (``core.text``); what a terminal could still do with
-letters that run from right to left is seen to here. Does not know what is in a plan or why (``core.plan``).
+Texts in a plan are printable already (``core.text``), but letters that run from right to left could still turn round
+what stands beside them on a terminal: here they are isolated. Does not know how a plan comes about (``core.plan``).
 """
 
 import unicodedata
@@ -21,10 +21,10 @@ from ssh_session_gc.core.times import format_age, format_clock
 STYLES = {Action.COLLECT: "bold red", Action.WAITING: "yellow", Action.KEEP: "green"}
 NONE = "-"
 GAP = "   "
-"""Between columns, as kubectl has it."""
+"""The space between columns, as wide as kubectl's."""
 _OWNERS_DROP = ("CONTAINER", "HOW", "STARTED", "ENDED")
 _SESSIONS_DROP = ("PHASE", "OWNER", "AGE", "USER")
-"""What a narrow terminal can do without, in this order; ``explain`` has it."""
+"""The columns that a narrow terminal goes without, in this order; ``explain`` shows what they say."""
 
 
 class Column(NamedTuple):
@@ -35,18 +35,18 @@ class Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Terminal cells that it takes."""
+        """The number of terminal cells that it takes."""
         return max(map(cell_len, (self.heading, *self.cells)))
 
 
 def plain(plan: Plan, *, wide: bool) -> str:
-    """Owners, sessions and summary as text whose form does not depend on where it goes."""
+    """Owners, sessions and summary as text of the same form wherever it goes."""
     parts = [_aligned(columns) for columns in (_owners(plan), _sessions(plan, wide=wide)) if columns[0].cells]
     return "\n".join([*parts, "".join(f"{line}\n" for line in summary(plan))])
 
 
 def styled(plan: Plan, console: Console, *, wide: bool, limit: int | None = None) -> RenderableType:
-    """The same for this terminal. ``limit``: rows at the most; how many are left out is said."""
+    """The same for this terminal, with at most ``limit`` sessions and the number of those left out."""
     owners, sessions = _owners(plan), _sessions(plan, wide=wide)
     styles = [STYLES[row.verdict.action] for row in plan.rows]
     left_out = 0 if limit is None else max(0, len(styles) - limit)
@@ -71,7 +71,7 @@ def styled(plan: Plan, console: Console, *, wide: bool, limit: int | None = None
 
 
 def summary(plan: Plan) -> list[str]:
-    """What it comes to, a line each."""
+    """The counts of the plan and what to know of them, a line each."""
     count = plan.summary
     reasons = [f"{reason} {n}" for reason in Reason if (n := _due_now(plan, reason))]
     why = f" ({', '.join(reasons)})" if reasons else ""
@@ -97,13 +97,14 @@ def owner_row(owner: Incarnation, now: float) -> tuple[str, str, str, str]:
 
 
 def isolated(text: str) -> str:
-    """Text that keeps its direction to itself and cannot turn round what stands beside it (Unicode UAX #9)."""
+    """The text, isolated where letters in it run from right to left: it cannot turn round what stands beside it
+    (Unicode UAX #9)."""
     turns = any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in text)
     return f"\u2068{text}\u2069" if turns else text
 
 
 def due(row: Row, now: float) -> str:
-    """When the session is due, seen from now."""
+    """When the session is due, as a distance from ``now``."""
     at = row.verdict.due
     if at is None:
         return "never"
@@ -162,7 +163,7 @@ def _aligned(columns: list[Column]) -> str:
 
 
 def _narrowed(columns: list[Column], droppable: Iterable[str], width: int) -> tuple[list[Column], list[str]]:
-    """The columns that fit, and the headings of those that had to go for it."""
+    """The columns that fit into the width, and the headings of those that were left out."""
     gone: list[str] = []
     for heading in droppable:
         if _width(columns) <= width:

@@ -1,7 +1,7 @@
 """An explanation as text for people, on a terminal or in a file.
 
-Knows the order in which things are asked at 3 a.m.: what, why, who, which rule, what will happen. Does not know how
-any of it was decided (``core.explain``).
+In the order in which they are asked at 3 a.m.: what, why, who, which rule, what will happen. Does not know how any of
+it was decided (``core.explain``).
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ssh_session_gc.settings import Settings
 
 
 def lines(it: Explanation, owners: Owners, settings: Settings, now: float) -> Iterator[Text]:
-    """The text, a line each; most are indented under a heading."""
+    """The lines of the text, most of them indented under a heading."""
     session, verdict = it.session, it.verdict
     row = Row(session, verdict, it.evidence)
     head = Text.assemble((f"{session.name}: ", "bold"), (str(verdict.action), STYLES[verdict.action]))

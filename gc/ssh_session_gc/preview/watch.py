@@ -1,7 +1,7 @@
 """The plan as the cluster changes: ``plan --watch``.
 
-Follows the same sources as the daemon, so it knows since when there is no owner where a single look does not. Knows
-when there is something new to show; does not know how it is shown.
+Follows the same sources as the daemon, so it knows since when there is no owner, where a single look does not. Does
+not know how a plan is shown (``cli.plan_output``).
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
 SETTLE = 0.1
-"""Seconds in which changes are gathered: a rollout changes many things at once."""
+"""Seconds in which changes are gathered into one plan: a rollout changes many things at once."""
 
 
 @asynccontextmanager
 async def watching(api: Api, settings: Settings, metrics: Metrics) -> AsyncIterator["LivePlan"]:
-    """A plan that follows the cluster, in step for the first time. Raises CannotRead."""
+    """A plan that follows the cluster, once every source has been read or has failed to be. Raises CannotRead."""
     try:
         await api.version()
     except (ApiError, Unreachable) as error:
@@ -41,7 +41,7 @@ async def watching(api: Api, settings: Settings, metrics: Metrics) -> AsyncItera
 
 
 class LivePlan:
-    """What the sources tell, as plans."""
+    """Plans of the cluster as its sources tell of it, whenever one is asked for."""
 
     def __init__(self, api: Api, settings: Settings, metrics: Metrics) -> None:
         self._api, self._settings = api, settings
@@ -53,14 +53,14 @@ class LivePlan:
 
     async def ready(self) -> None:
         """Returns when every source has been in step, or has said why not. Raises CannotRead."""
-        # Several sources, asked at the start only.
+        # Polled, as there are several sources and they are waited for only once.
         while any(source.out_of_sync == UNREAD for source in self._cluster.sources):
             await asyncio.sleep(SETTLE)
             self._look_for_the_end()
         self._look_for_the_end()
 
     async def stop(self) -> None:
-        """Ends it."""
+        """Ceases to follow the cluster."""
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
 
@@ -70,12 +70,12 @@ class LivePlan:
         return make(snapshot, self._settings.policy, self._settings.session_namespace, wanted)
 
     def out_of_sync(self) -> list[str]:
-        """What the plan may lack, a line each."""
+        """The sources whose latest changes the plan may lack, a line each with the reason."""
         found = ((source.stream, source.out_of_sync) for source in self._cluster.sources)
         return [f"{stream} is out of step: {why}" for stream, why in found if why is not None]
 
     async def next(self, plan: Plan, longest: float | None) -> None:
-        """Returns when this plan is out of date: something changed, or is due now, or after ``longest`` seconds.
+        """Returns when this plan is out of date: something changed or became due, or ``longest`` seconds have passed.
         Raises CannotRead."""
         dues = [row.verdict.due for row in plan.rows if row.verdict.action is Action.WAITING]
         waits = [due - self._api.time.now() for due in dues if due is not None]
@@ -89,7 +89,7 @@ class LivePlan:
         self._look_for_the_end()
 
     def _look_for_the_end(self) -> None:
-        """Following ends only where that is hopeless, or by a mistake of ours, which must not stay hidden."""
+        """Raises CannotRead where following is hopeless, and whatever else may have ended it: a mistake of ours."""
         if self._following.done():
             try:
                 self._following.result()

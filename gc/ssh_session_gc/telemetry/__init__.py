@@ -1,1 +1,1 @@
-"""What the program says of itself: log lines, metrics, health. Judges nothing and decides nothing."""
+"""Log lines, metrics, and the port that serves them with the health checks. Decides nothing."""

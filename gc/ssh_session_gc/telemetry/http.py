@@ -1,9 +1,9 @@
 """The port for Prometheus and the kubelet: ``/metrics``, ``/healthz``, ``/readyz``.
 
-Anybody who reaches the port may read it, so it tells counts and states, never the name of a session or a user. And
-nobody can hold it: a connection is for one request of a few kilobytes and is cut after LIFETIME seconds, whatever it
-waits for; where there are too many, the oldest goes. So whoever asks at once is answered, however many others hang
-on, and LIFETIME seconds after the last of them nothing is left of a flood. Does not know who asks.
+Anybody who reaches the port may read it, so it tells counts and states, never the name of a session or a user. Nobody
+can hold it: a connection is for one request of a few kilobytes and is cut after LIFETIME seconds, whatever it waits
+for; where there are too many, the oldest goes. So a client that sends its request at once is answered, however many
+others hang on, and LIFETIME seconds after the last of them nothing is left of a flood.
 """
 
 import asyncio
@@ -18,37 +18,35 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from ssh_session_gc.core.times import format_duration
 
 Checks = Callable[[], Mapping[str, str]]
-"""Names of checks, each with what is wrong, or "" where nothing is."""
+"""Returns what is wrong by the name of each check, "" where nothing is."""
 
 LIFETIME = 10.0
 """Seconds from the beginning of a connection to its end. Prometheus waits no longer for a scrape by default."""
 CONNECTIONS = 128
-"""Open connections at a time. A process may have 256 descriptors at the least, and the daemon needs some itself."""
+"""Open connections at a time. Some systems allow a process 256 descriptors, and the daemon needs a few itself."""
 AT_ONCE = 16
-"""Connections that are taken in one turn of the loop. Few, so that others get their turn, and so few of CONNECTIONS
-that a new one is not the oldest before it could be answered."""
+"""Connections accepted in one turn of the loop. Few, so that everything else gets its turn, and far fewer than
+CONNECTIONS, so that a new one is answered before it is the oldest."""
 REQUEST = 16384
-"""Bytes that a client may send. Node.js takes as many, and no proxy or browser sends more for a GET."""
+"""Bytes that a client may send. Node.js accepts as many, and no proxy or browser sends more for a GET."""
 FRESH = 1.0
-"""Seconds for which an answer of ``/metrics`` is given again: it takes a quarter of one to count 100,000 sessions."""
+"""Seconds for which ``/metrics`` repeats an answer: counting 100,000 sessions takes a quarter of a second."""
 
 UNHEARD_LIMIT = 600.0
-"""Seconds without an answer after which ``/healthz`` says so. Longer than an API server may ask us to wait."""
+"""Seconds without an answer after which ``/healthz`` fails. Longer than an API server may ask us to wait."""
 
 
 def unheard(seconds: float) -> str:
-    """What ``/healthz`` says of a stream on which the API server has not answered for so long; "" while that is in
-    bounds."""
+    """The check of a stream on which the API server has said nothing for so long; "" up to UNHEARD_LIMIT."""
     if seconds <= UNHEARD_LIMIT:
         return ""
     return f"not a word from the API server for {format_duration(round(seconds))}"
 
 
 class Server:
-    """The HTTP server. Raises OSError from ``start`` where the address cannot be had."""
+    """Answers the port, and keeps its connections few and short."""
 
     def __init__(self, registry: CollectorRegistry, healthy: Checks, ready: Checks) -> None:
-        # That anything answers at all is the first check: the loop turns.
         self._paths: Mapping[str, Callable[[], web.Response]] = {
             "/metrics": self._metrics,
             "/healthz": lambda: _report(healthy()),
@@ -60,12 +58,12 @@ class Server:
         self._http = web.Server(self._answer)
         self._listening: asyncio.Server | None = None
         self._open: dict[asyncio.Transport, asyncio.TimerHandle] = {}
-        """The connections, oldest first, each with what will end it."""
+        """The connections, oldest first, each with the timer that will cut it."""
         self.address = ""
         """``host:port`` as bound, once started; ``:port`` where that is every address."""
 
     async def start(self, host: str, port: int) -> None:
-        """Binds; an empty host means every address, port 0 any free port."""
+        """Binds: an empty host to every address, port 0 to any free port. Raises OSError."""
         self._listening = await self._loop.create_server(
             lambda: _Connection(self, self._http, self._loop), host or None, port, backlog=AT_ONCE
         )
@@ -82,13 +80,13 @@ class Server:
             self.cut(connection)
 
     def opened(self, connection: asyncio.Transport) -> None:
-        """There is one more."""
+        """Takes in a new connection, and cuts the oldest where there are too many."""
         if len(self._open) == CONNECTIONS:
             self.cut(next(iter(self._open)))
         self._open[connection] = self._loop.call_later(LIFETIME, self.cut, connection)
 
     def closed(self, connection: asyncio.Transport) -> None:
-        """There is one less."""
+        """Forgets a connection that has ended."""
         if timer := self._open.pop(connection, None):
             timer.cancel()
 
@@ -109,7 +107,7 @@ class Server:
         return answer
 
     def _metrics(self) -> web.Response:
-        # In the one format that every scraper reads: what is counted once is then good for all.
+        # Every scraper reads this format, so one answer is good for all of them.
         if self._loop.time() >= self._fresh_until:
             self._counted = generate_latest(self._registry)
             self._fresh_until = self._loop.time() + FRESH
@@ -117,7 +115,7 @@ class Server:
 
 
 class _Connection(web.RequestHandler):
-    """What a client may do with one connection; ``Server`` knows of all of them."""
+    """One connection, counted by the Server and held to REQUEST bytes."""
 
     __slots__ = ("_received", "_server", "_transport")
 
@@ -126,13 +124,13 @@ class _Connection(web.RequestHandler):
         self._server, self._received = server, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins."""
+        """Has the Server count it."""
         self._transport = cast(asyncio.Transport, transport)
         self._server.opened(self._transport)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Reads on, up to the limit."""
+        """Reads on, and is cut beyond REQUEST bytes."""
         self._received += len(data)
         if self._received > REQUEST:
             self._server.cut(self._transport)
@@ -140,12 +138,12 @@ class _Connection(web.RequestHandler):
             super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Ends."""
+        """Has the Server forget it."""
         self._server.closed(self._transport)
         super().connection_lost(exc)
 
     def log_exception(self, *args: Any, **more: Any) -> None:
-        """Has a mistake of ours logged. What strangers send that is no HTTP is none, and would fill the log."""
+        """Logs a mistake of ours. Bytes of strangers that are no HTTP are none, and would fill the log."""
         if not isinstance(more.get("exc_info"), HttpProcessingError):
             super().log_exception(*args, **more)
 

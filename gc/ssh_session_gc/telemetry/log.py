@@ -1,7 +1,6 @@
-"""The log: one structured line a fact, on stderr.
+"""The log: one structured line a fact on stderr, as JSON in a Pod and readable on a terminal.
 
-Knows the formats (JSON in a Pod, readable on a terminal) and makes sure that no text in any line is huge or can
-repaint a terminal, wherever it came from. Does not know what is worth a line.
+Escapes and bounds every text in a line, so that none can fill the log or repaint a terminal.
 """
 
 import logging
@@ -20,18 +19,18 @@ LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 LONGEST_VALUE = 1024
-"""Characters of one value in a log line."""
+"""Characters of a value in a line at the most."""
 
 
 def configure(fmt: LogFormat, level: LogLevel) -> None:
-    """Sets up structlog, and the standard library's logging of our dependencies, for the whole process."""
+    """Sets up structlog, and the standard library's logging for our dependencies, in the whole process."""
     console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    plain = structlog.dev.plain_traceback  # others show the variables of every frame, and tokens among them
+    plain = structlog.dev.plain_traceback  # others show the variables of every frame, tokens included
     render: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
         _safe,
@@ -45,7 +44,7 @@ def configure(fmt: LogFormat, level: LogLevel) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # What asyncio and aiohttp have to say comes out in the same form; below a warning it is not for operators.
+    # asyncio and aiohttp log in the same form. Below a warning, their lines are not for operators.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -60,7 +59,7 @@ def configure(fmt: LogFormat, level: LogLevel) -> None:
 
 
 def session_fields(session: Session, namespace: str) -> dict[str, object]:
-    """By which fields of a line one finds a session again."""
+    """The fields of a line by which one finds a session again."""
     return {
         "namespace": namespace,
         "pod": session.name,
@@ -72,7 +71,7 @@ def session_fields(session: Session, namespace: str) -> dict[str, object]:
 
 
 def _safe(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What a reader looks for comes first, and every text is bounded; a traceback of ours keeps its lines."""
+    """Puts first what a reader looks for, and bounds every text. A traceback keeps its lines."""
     head = [name for name in ("timestamp", "level", "event") if name in line]
     order = [*head, *(name for name in line if name not in head)]
     return {name: _bounded(name, line[name]) for name in order}

@@ -1,8 +1,7 @@
 """The metrics of the contract, in a registry of their own.
 
-Knows their names, labels and meaning. Every label value comes from a fixed set of ours: nothing that a Pod says
-can add a time series. Gauges about sessions and owners are counted when they are scraped, from a survey that the
-owner of this object provides, so that they cannot drift from the truth.
+Every label value comes from a fixed set of ours, so that nothing that a Pod says can add a time series. Gauges about
+sessions and owners are counted at each scrape, from a survey, so that they cannot drift from the truth.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ PREFIX = "ssh_session_gc"
 
 
 class Stream(StrEnum):
-    """The three streams that are watched."""
+    """The streams that are watched."""
 
     SESSIONS = "session-pods"
     WORKLOAD = "owner-workload"
@@ -33,20 +32,20 @@ class Stream(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of one deletion."""
+    """How a deletion came out."""
 
     DELETED = "deleted"
     GONE = "gone"
-    """It was not there any more."""
+    """The session was not there any more."""
     CHANGED = "changed"
-    """It is not what was judged: it will be judged again."""
+    """The session is not what was judged any more, and is judged again."""
     DRY_RUN = "dry_run"
     FORBIDDEN = "forbidden"
     ERROR = "error"
 
 
 class Metrics:
-    """All metrics of one process."""
+    """All metrics of one process. Implements the API client's Observer."""
 
     def __init__(self, *, dry_run: bool) -> None:
         registry = self.registry = CollectorRegistry()
@@ -90,40 +89,40 @@ class Metrics:
         Info(f"{PREFIX}_build", "The program's version", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
         )
-        # A series that begins at its first increase hides that increase from rate().
+        # rate() does not see the increase with which a series begins, so all begin at 0.
         for reason in Reason:
             self.deletion_lag.labels(reason)
             for outcome in Outcome:
                 self.deletions.labels(reason, outcome)
-        # Looking a series up takes longer than counting, and these are looked up all the time.
+        # Looking up a series takes longer than counting, and these are counted all the time.
         self._request_count = lru_cache(self._requests.labels)
         self._request_seconds = lru_cache(self._request_duration.labels)
         self._last_seen = lru_cache(self._last_event.labels)
         self.heard: dict[Stream, float] = {}
-        """When the API server last said anything on each stream, if only no; on the event loop's clock."""
+        """When the API server last said anything on each stream, even with an error; on the event loop's clock."""
 
     def watch(self, survey: Callable[[], Survey]) -> None:
-        """Registers where the gauges about sessions and owners come from."""
+        """Counts the gauges about sessions and owners by this survey, from now on."""
         self.registry.register(_Surveyed(survey))
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """A request was answered (``code`` is its HTTP status) or failed (``code`` is "error")."""
+        """Counts a request that was answered with this HTTP status, or failed with ``code`` "error"."""
         self._request_count(verb, resource, code).inc()
         self._request_seconds(verb, resource).observe(seconds)
 
     def event(self, stream: Stream, at: float) -> None:
-        """Something arrived at ``at`` (epoch seconds)."""
+        """Notes that something arrived at ``at`` (epoch seconds)."""
         self._last_seen(stream).set(at)
         self._hear(stream)
 
     def restarted(self, stream: Stream, cause: str) -> None:
-        """A list or watch ended; for the cause "broken", there was no answer."""
+        """Counts the end of a list or a watch. The cause "broken" means that there was no answer."""
         self._restarts.labels(stream, cause).inc()
         if cause != "broken":
             self._hear(stream)
 
     def synced(self, stream: Stream, synced: bool) -> None:
-        """The stream is in step, or not. There is a series for each stream that this was ever said of."""
+        """Notes whether the stream is in step. A stream that this was never said of has no series."""
         self._synced.labels(stream).set(synced)
         if synced:
             self._hear(stream)
@@ -137,11 +136,11 @@ class _Surveyed(Collector):
         self._survey = survey
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Nothing to say before the first scrape; registering must not take a survey."""
+        """Names no metric in advance: registering must not take a survey."""
         return iter(())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges, counted now."""
+        """Takes a survey, and yields the gauges."""
         now = self._survey()
 
         def family(name: str, text: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:

@@ -1,4 +1,4 @@
-"""No series that a stranger can make: neither a Pod, nor an answer of the API server, nor who reaches the port."""
+"""The metrics: those of the contract, and no series made by a Pod, an answer of the API server or a client."""
 
 import asyncio
 import json
@@ -11,7 +11,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
 from ssh_session_gc.core.model import OwnerState, Reason, SessionState
+from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.client import connect
 from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.errors import ApiError, Unreachable
@@ -22,7 +26,87 @@ from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome, Stream
 from tests.harness import running
 from tests.support import advance, eventually
-from tests.telemetry.test_slow_clients import SCRAPE, Crowd
+from tests.telemetry.clients import SCRAPE, Crowd, deployed, get
+
+CONTRACT = {
+    "sessions": {"state"},
+    "orphans": {"reason"},
+    "orphan_oldest_seconds": {"reason"},
+    "oldest_session_age_seconds": set(),
+    "deletions_total": {"reason", "outcome"},
+    "deletion_lag_seconds": {"reason"},
+    "owners": {"state"},
+    "owner_known": set(),
+    "synced": {"stream"},
+    "last_event_timestamp_seconds": {"stream"},
+    "stream_restarts_total": {"stream", "cause"},
+    "api_requests_total": {"verb", "resource", "code"},
+    "api_request_duration_seconds": {"verb", "resource"},
+    "invalid_annotations_total": set(),
+    "leader": set(),
+    "dry_run": set(),
+    "build_info": {"version", "python"},
+}
+
+
+async def test_the_metrics_of_the_contract(tmp_path: Path) -> None:
+    async with World() as world:
+        await deployed(world)
+        async with running(world.url, tmp_path) as gc:
+            await gc.synced()
+            world.open("alice")
+            world.faults.end_watches()
+            await advance(600)
+            status, text = await get(gc, "/metrics")
+    assert status == 200
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        assert family.documentation or not family.name.startswith("ssh_session_gc")
+        for sample in family.samples:
+            name = sample.name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
+            if name.startswith("ssh_session_gc_") and not name.endswith("_created"):
+                found[name.removeprefix("ssh_session_gc_")] = set(sample.labels) - {"le"}
+    assert found == CONTRACT
+
+
+async def test_every_reason_and_outcome_is_there_from_the_start(tmp_path: Path) -> None:
+    async with World() as world, running(world.url, tmp_path) as gc:
+        for reason in ("OverAge", "Ownerless", "StartTimeout", "Finished"):
+            assert gc.value("orphans", reason=reason) == 0
+            for outcome in ("deleted", "gone", "changed", "dry_run", "forbidden", "error"):
+                assert gc.value("deletions_total", reason=reason, outcome=outcome) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "streams"),
+    [
+        ({}, {"session-pods", "owner-workload", "owner-pods"}),
+        ({"owner": None, "owner_selector": "app=containerssh"}, {"session-pods", "owner-pods"}),
+        ({"owner": None, "policy": Policy(ownerless=False)}, {"session-pods"}),
+    ],
+)
+async def test_a_stream_that_is_not_used_has_no_series(
+    tmp_path: Path, settings: dict[str, Any], streams: set[str]
+) -> None:
+    async with World() as world:
+        fault = world.faults.add(Fault("status", verb="list", code=500))
+        await deployed(world)
+        async with running(world.url, tmp_path, **settings) as gc:
+            await eventually(lambda: gc.daemon.server.address)
+            assert series(await get(gc, "/metrics")) == dict.fromkeys(streams, 0.0)
+            world.faults.lift(fault)
+            await advance(40)
+            await gc.synced()
+            await advance(2)
+            assert series(await get(gc, "/metrics")) == dict.fromkeys(streams, 1.0)
+
+
+def series(scraped: tuple[int, str]) -> dict[str, float]:
+    """The values of ``synced``, by stream."""
+    families = text_string_to_metric_families(scraped[1])
+    [synced] = [family for family in families if family.name == "ssh_session_gc_synced"]
+    return {sample.labels["stream"]: sample.value for sample in synced.samples}
+
 
 STATES = {*SessionState, *OwnerState}
 CAUSES = {"closed", "expired", "unauthorized", "forbidden", "throttled", "refused", "malformed", "broken"}
@@ -36,7 +120,7 @@ ALLOWED: dict[str, Callable[[str], object]] = {
     "cause": lambda text: text in CAUSES,
     "verb": lambda text: text in VERBS,
     "resource": lambda text: text in RESOURCES,
-    # Any server may answer with any of them, and there are no more.
+    # A server may answer with any of them, and there are no others.
     "code": re.compile(r"[0-9]{3}\Z|error\Z").match,
     "le": lambda text: text == "+Inf" or not math.isnan(float(text)),
     "generation": re.compile(r"[012]\Z").match,  # of Python's garbage collector
@@ -47,7 +131,7 @@ EVIL = 'x"}\n\x1b[2J\u202e' + "A" * 500
 
 
 def check(metrics: Metrics) -> set[tuple[str, str]]:
-    """Holds every label of every series to what it may be. The labels that there are."""
+    """All labels of all series. Fails where one has a value that it may not have."""
     found = {
         label for family in metrics.registry.collect() for each in family.samples for label in each.labels.items()
     }
@@ -57,7 +141,7 @@ def check(metrics: Metrics) -> set[tuple[str, str]]:
 
 
 def hostile(plain: dict[str, Any], number: int, rng: random.Random) -> dict[str, Any]:
-    """A session Pod that carries a text of its own wherever there may be one."""
+    """A session Pod with hostile text wherever a Pod may hold text."""
     pod, evil = deepcopy(plain), f"{EVIL}{number}"
     pod["metadata"] |= {"name": f"evil-{number}", "uid": f"evil-{number}"}
     pod["metadata"]["labels"] |= {"containerssh_username": evil, "containerssh_connection_id": evil, evil: evil}
@@ -74,10 +158,7 @@ def hostile(plain: dict[str, Any], number: int, rng: random.Random) -> dict[str,
 async def test_pods_and_clients_of_the_port(tmp_path: Path) -> None:
     rng = random.Random(7)
     async with World() as world:
-        world.deploy()
-        waiting = asyncio.create_task(world.ready())
-        while not waiting.done():
-            await advance(0.2)
+        await deployed(world)
         async with running(world.url, tmp_path) as gc:
             await gc.synced()
             plain = world.store.get(PODS, "ssh-sessions", world.open("alice").name)
@@ -101,7 +182,7 @@ async def test_pods_and_clients_of_the_port(tmp_path: Path) -> None:
                 await eventually(lambda: not gc.daemon.collector.workers.deleter.in_flight)
                 assert b"evil" not in await crowd.ask(SCRAPE)
             found = check(gc.metrics)
-            # It has all come to pass.
+            # The watch was refused, and sessions were due and deleted.
             assert {("cause", "refused"), ("reason", "StartTimeout"), ("outcome", "deleted")} <= found
             assert len([name for name, _ in found if name == "code"]) > 3
 
