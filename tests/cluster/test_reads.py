@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners
+from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners, read_session
 from ssh_session_gc.core.model import OwnerState, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
@@ -283,3 +283,21 @@ async def test_where_every_session_can_be_placed_nobody_else_is_looked_for(tmp_p
         c.asked()
         assert await look_up(c.api, SETTINGS, known, [c.session()]) == known
         assert c.asked() == []
+
+
+async def test_a_session_is_read_again_as_the_one_that_it_was(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as c:
+        alice, bob = c.world.open("alice"), c.world.open("bob")
+        session = c.session()
+        known = msgspec.structs.replace(session, uid=alice.uid, name=alice.name)
+        c.asked()
+        found = await read_session(c.api, SETTINGS, known)
+        assert found is not None
+        assert (found.uid, found.user) == (alice.uid, "alice")
+        assert c.asked() == [("list", "pods")]
+        # Another one has its name now; or it matches the selector no longer; or it is gone.
+        assert await read_session(c.api, SETTINGS, msgspec.structs.replace(known, uid=bob.uid)) is None
+        c.world.store.update(PODS, SETTINGS.session_namespace, alice.name, lambda pod: pod["metadata"].pop("labels"))
+        assert await read_session(c.api, SETTINGS, known) is None
+        gone = msgspec.structs.replace(known, name="gone")
+        assert await read_session(c.api, SETTINGS, gone) is None
