@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, Span
 from ssh_session_gc.core.policy import Policy
+from tests.builders import T
 
-START = 1_800_000_000.0
 UIDS = ("pod-a", "pod-b", "pod-c")
 
-instants = st.integers(0, 400).map(lambda s: START + s)
+moments = st.integers(0, 5000).map(lambda s: T + s)
+"""When somebody looks."""
+unknowns = st.sampled_from([None, None, None, "nobody has looked yet"])
+instants = st.integers(0, 400).map(lambda s: T + s)
 maybe_instant = st.none() | instants
 durations = st.sampled_from([0.0, 1.0, 2.0, 30.0, 60.0, 120.0])
 
@@ -23,7 +26,7 @@ def sessions(draw: st.DrawFn) -> Session:
     """A session as the API server could have it."""
     created = draw(instants)
     phase = draw(st.sampled_from(["Pending", "Running", "Succeeded", "Failed"]))
-    over = phase in ("Succeeded", "Failed")
+    final = phase in ("Succeeded", "Failed")
     return Session(
         uid="session",
         name="containerssh-abcde",
@@ -31,7 +34,7 @@ def sessions(draw: st.DrawFn) -> Session:
         created=created,
         phase=phase,
         started=draw(st.none() | st.integers(-1, 300).map(lambda s: created + s)),
-        finished=draw(instants) if over else None,
+        finished=draw(instants) if final else None,
         deletion=draw(maybe_instant),
         keep=draw(st.sampled_from([False, False, False, True])),
         ttl=draw(st.none() | st.sampled_from([1.0, 45.0, 90000.0])),
@@ -68,7 +71,7 @@ def owner_pods(draw: st.DrawFn, uid: str) -> OwnerPod:
 @st.composite
 def known_owners(draw: st.DrawFn) -> Owners:
     """What a watch may have told so far: a list, then changes and disappearances, at rising times."""
-    at = START + draw(st.integers(0, 100))
+    at = T + draw(st.integers(0, 100))
     owners = Owners().listed([draw(owner_pods(uid)) for uid in draw(st.sets(st.sampled_from(UIDS)))], at)
     for uid in draw(st.lists(st.sampled_from(UIDS), max_size=4)):
         at += draw(st.integers(0, 100))

@@ -1,14 +1,12 @@
 """One form for names, wherever a name comes in: from an option, a dump or the API server."""
 
-import json
-
-import msgspec
 import pytest
 
 from ssh_session_gc.core.names import is_name, is_uid, parse_name, parse_uid
 from ssh_session_gc.kube import pods
-from ssh_session_gc.kube.wire import Pod
+from ssh_session_gc.kube.errors import Malformed
 from ssh_session_gc.settings import OwnerRef
+from tests.builders import wire_pod
 
 GOOD = ["a", "containerssh-4c95c", "a.b", "0.1-2.z", "a" * 253]
 BAD = ["", ".", "a..b", "a.-b", "a-.b", ".a", "a.", "-a", "a-", "A", "a_b", "a/b", "a\n", "ä", "a" * 254]
@@ -36,13 +34,13 @@ def test_options_stamps_and_pods_agree_on_it(text: str) -> None:
         else:
             with pytest.raises(ValueError, match=r"."):
                 OwnerRef.parse(f"deployment/containerssh/{text}")
-    notes = {"ssh-session-gc/owner-pod-name": text}
-    assert (pods.session_of(decoded(notes=notes)).stamp_name == text) is (taken or not text)
+    stamped = wire_pod(metadata={"annotations": {"ssh-session-gc/owner-pod-name": text}})
+    assert (pods.session_of(stamped).stamp_name == text) is (taken or not text)
     if taken:
-        assert decoded(name=text).metadata.name == text
+        assert wire_pod(metadata={"name": text}).metadata.name == text
     else:
-        with pytest.raises(msgspec.ValidationError):
-            decoded(name=text)
+        with pytest.raises(Malformed, match="name"):
+            wire_pod(metadata={"name": text})
 
 
 @pytest.mark.parametrize(
@@ -56,10 +54,3 @@ def test_what_is_a_uid(text: str, taken: bool) -> None:
     else:
         with pytest.raises(ValueError, match=r"^a uid has letters, digits and .-. only$"):
             parse_uid(text)
-
-
-def decoded(name: str = "p", notes: dict[str, str] | None = None) -> Pod:
-    """A Pod off the wire."""
-    metadata = {"name": name, "uid": "u", "resourceVersion": "1", "creationTimestamp": "2026-11-23T03:00:00Z"}
-    pod = {"metadata": metadata | {"annotations": notes or {}}, "spec": {"containers": []}}
-    return msgspec.json.decode(json.dumps(pod), type=Pod)

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from ssh_session_gc.core import model
 from ssh_session_gc.core.model import Action, Reason
-from ssh_session_gc.core.owners import OwnerPod, Owners, Span
-from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.kube.client import connect
@@ -161,36 +158,6 @@ async def test_an_owner_that_comes_and_goes_while_the_watch_is_silent(tmp_path: 
         await s.collected(alice="Ownerless")
         assert alice.deleted is not None
         assert alice.deleted - ended >= 57
-
-
-def test_an_owner_that_was_over_before_it_reported_counts_until_then() -> None:
-    starting = OwnerPod("a", "a", 100.0, "containerssh")
-    over = OwnerPod("a", "a", 100.0, "containerssh", final=True)
-    known = Owners().listed([starting], 110.0).saw(over, 200.0)
-    session = model.Session("s", "s", "1", created=150.0, phase="Running")
-    assert ownership(session, known, 2.0).since == 200.0
-
-
-def test_an_owner_that_vanished_and_restarted_ended_when_it_restarted() -> None:
-    def pod(running: float, last: Span | None = None) -> OwnerPod:
-        return OwnerPod("a", "a", 100.0, "containerssh", running=running, last=last)
-
-    known = Owners().listed([pod(100.0)], 110.0).lost("a", 200.0)
-    # Twice by now: its own end has been overwritten.
-    known = known.saw(pod(220.0, Span(205.0, 220.0)), 300.0)
-    session = model.Session("s", "s", "1", created=150.0, phase="Running")
-    assert ownership(session, known, 2.0).since == 205.0
-
-
-def test_an_owner_first_seen_with_a_wrong_date_did_not_end_before_it_began() -> None:
-    def pod(running: float, last: Span) -> OwnerPod:
-        return OwnerPod("a", "a", 100.0, "containerssh", running=running, last=last)
-
-    # The first answer's date was too early: whatever was seen then counts as of the Pod's creation.
-    known = Owners().listed([pod(150.0, Span(100.0, 149.0))], 50.0)
-    known = known.saw(pod(400.0, Span(390.0, 399.0)), 500.0)
-    session = model.Session("s", "s", "1", created=160.0, phase="Running")
-    assert ownership(session, known, 2.0).since == 390.0
 
 
 async def test_a_quarantined_owner_that_nobody_has_seen_counts_beside_one_that_ends(tmp_path: Path) -> None:
