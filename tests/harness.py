@@ -1,4 +1,4 @@
-"""The real daemon, in this process, against a simulated API server over HTTP."""
+"""The real daemon, or just a connection, in this process, against a simulated API server over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,13 +13,39 @@ from structlog.typing import EventDict
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Session, Verdict
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.client import Api, connect
+from ssh_session_gc.kube.client import Api, Observer, connect
 from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.reflector import SILENCE
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import DryRun, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.support import eventually
+
+
+class Unobserved:
+    """An Observer that keeps nothing."""
+
+    def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """Forgets it."""
+
+
+@asynccontextmanager
+async def connected(
+    url: str,
+    tmp_path: Path,
+    *,
+    token: str = "",
+    certificate_authority: str = "",
+    kubeconfig: Path | None = None,
+    observer: Observer | None = None,
+) -> AsyncIterator[Api]:
+    """The API server at this address, by a kubeconfig that is written for it into ``tmp_path``, or by the one that
+    is given. Without an observer, nobody counts the requests."""
+    path = kubeconfig or write_kubeconfig(
+        tmp_path / "kubeconfig", url, token=token, certificate_authority=certificate_authority
+    )
+    async with connect(loader(str(path), None), observer or Unobserved()) as api:
+        yield api
 
 
 @dataclass
@@ -88,11 +114,10 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Runs the daemon. ``more`` are Settings; what it logs is kept, whatever else may be configured."""
     settings = settings or Settings(**more)
-    path = kubeconfig or write_kubeconfig(tmp_path / "kubeconfig", url)
     metrics = Metrics(dry_run=settings.dry_run is not DryRun.NONE)
     stop = asyncio.Event()
     with structlog.testing.capture_logs() as log:
-        async with connect(loader(str(path), None), metrics) as api:
+        async with connected(url, tmp_path, kubeconfig=kubeconfig, observer=metrics) as api:
             daemon = Daemon(settings, api, metrics, silence=silence)
             task = asyncio.create_task(daemon.run(stop, "127.0.0.1", 0))
             run = Running(daemon, api, metrics, settings, log, stop, task)

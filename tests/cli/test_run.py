@@ -3,8 +3,6 @@
 import asyncio
 import json
 import signal
-import ssl
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import trustme
 
 from ssh_session_gc.sandbox import Fault, Identity, Rule, World
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from tests.certificates import server_tls
 from tests.cli.processes import SCRIPTS, process
 from tests.cli.terminal import Terminal
 from tests.support import eventually
@@ -94,13 +93,6 @@ async def test_a_server_that_fails(tmp_path: Path) -> None:
             status, line = await gc.ends()
     assert status == 1
     assert "503" in line
-
-
-def server_tls(ca: trustme.CA, *, expired: bool = False) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    ca.issue_cert("127.0.0.1", not_after=yesterday if expired else None).configure_cert(context)
-    return context
 
 
 @pytest.mark.parametrize(

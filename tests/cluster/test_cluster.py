@@ -9,12 +9,12 @@ import pytest
 
 from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.cluster.source import Hopeless
-from ssh_session_gc.kube.client import Api, connect
-from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.client import Api
 from ssh_session_gc.sandbox import Identity, Rule, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.harness import connected
 from tests.support import advance, eventually
 
 ANYTHING = Rule(("*",), ("*",), ("*",))
@@ -23,9 +23,8 @@ ANYTHING = Rule(("*",), ("*",), ("*",))
 @asynccontextmanager
 async def followed(world: World, tmp_path: Path) -> AsyncIterator[tuple[Cluster, Api, asyncio.Task[None]]]:
     """The world as it is known, and who follows it."""
-    kubeconfig = world.kubeconfig(tmp_path / "kubeconfig", token="t" if world.server.tokens else "")
     metrics = Metrics(dry_run=True)
-    async with connect(loader(str(kubeconfig), None), metrics) as api:
+    async with connected(world.url, tmp_path, token="t" if world.server.tokens else "", observer=metrics) as api:
         await api.version()
         cluster = Cluster(Settings(), api, metrics)
         following = asyncio.create_task(cluster.follow())

@@ -14,13 +14,13 @@ from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up
 from ssh_session_gc.core.model import OwnerState, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
-from ssh_session_gc.kube.client import Api, connect
-from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Malformed
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.harness import connected
 from tests.support import advance
 
 OWNERS = "containerssh"
@@ -82,9 +82,8 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     async with World() as world:
         world.deploy()
         await asyncio.gather(world.ready(), advance(2))
-        kubeconfig = world.kubeconfig(tmp_path / "kubeconfig")
         metrics = Metrics(dry_run=False)
-        async with connect(loader(str(kubeconfig), None), metrics) as api:
+        async with connected(world.url, tmp_path, observer=metrics) as api:
             await api.version()
             yield Cluster(world, api, metrics)
 

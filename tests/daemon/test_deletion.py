@@ -13,15 +13,14 @@ from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.kube import resources
-from ssh_session_gc.kube.client import Api, connect
-from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.client import Api
 from ssh_session_gc.sandbox import Fault
 from ssh_session_gc.sandbox.api.objects import NAMESPACES, PODS
 from ssh_session_gc.sandbox.api.server import ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
-from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import DryRun, LeaseRef, Settings
-from ssh_session_gc.telemetry.metrics import Metrics, Outcome
+from ssh_session_gc.telemetry.metrics import Outcome
+from tests.harness import connected
 from tests.support import advance, eventually
 
 SESSIONS = "sessions"
@@ -73,9 +72,8 @@ async def scene(tmp_path: Path, lease: LeaseRef | None = None, **settings: Any) 
     store.create(PODS, SESSIONS, {"metadata": {"name": "alice"}, "spec": spec})
     server = ApiServer(store)
     await server.start(port=0)
-    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url)
     try:
-        async with connect(loader(str(kubeconfig), None), Metrics(dry_run=False)) as api:
+        async with connected(server.url, tmp_path) as api:
             elector = Elector(api, lease)
             yield Scene(
                 store, server, Deleter(api, Settings(session_namespace=SESSIONS, **settings), elector), elector

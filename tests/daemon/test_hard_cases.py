@@ -9,8 +9,6 @@ import pytest
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.client import connect
-from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.errors import ApiError
 from ssh_session_gc.sandbox import Fault, TrueSession, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
@@ -18,7 +16,7 @@ from ssh_session_gc.sandbox.node.programs import Program
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, restricted_scene, scene
-from tests.harness import running
+from tests.harness import connected, running
 from tests.support import advance, eventually
 
 
@@ -421,9 +419,8 @@ async def test_being_killed_at_the_start_leaves_nothing_behind(tmp_path: Path) -
     async with World() as world:
         world.faults.add(Fault("stall", verb="get", resource="/version"))
         before = asyncio.all_tasks()
-        path = world.kubeconfig(tmp_path / "kubeconfig")
-        async with connect(loader(str(path), None), metrics := Metrics(dry_run=False)) as api:
-            stop = asyncio.Event()
+        metrics, stop = Metrics(dry_run=False), asyncio.Event()
+        async with connected(world.url, tmp_path, observer=metrics) as api:
             task = asyncio.create_task(Daemon(Settings(), api, metrics).run(stop, "127.0.0.1", 0))
             await eventually(lambda: any("_greet" in repr(each) for each in asyncio.all_tasks()))
             task.cancel()

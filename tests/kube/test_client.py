@@ -20,7 +20,8 @@ from ssh_session_gc.kube.lines import lines as cut
 from ssh_session_gc.kube.resources import DEPLOYMENTS, NAMESPACES, PODS
 from ssh_session_gc.sandbox import Fault, Identity, World
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from tests.cli.test_run import server_tls
+from tests.certificates import server_tls
+from tests.harness import connected
 from tests.support import advance, eventually
 
 
@@ -38,7 +39,7 @@ class Observed:
 @asynccontextmanager
 async def api(world: World, tmp_path: Path) -> AsyncIterator[tuple[Api, Observed]]:
     observed = Observed()
-    async with connect(loader(str(world.kubeconfig(tmp_path / "kubeconfig")), None), observed) as made:
+    async with connected(world.url, tmp_path, observer=observed) as made:
         yield made, observed
 
 
@@ -80,8 +81,7 @@ async def test_a_watch_that_is_left_waits_for_nobody(tmp_path: Path, monkeypatch
         wire = Wire(int(world.server.url.rpartition(":")[2]))
         async with await asyncio.start_server(wire.carry, "127.0.0.1", 0) as listening:
             url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-            config = write_kubeconfig(tmp_path / "kubeconfig", url, certificate_authority=str(tmp_path / "ca.crt"))
-            async with connect(loader(str(config), None), Observed()) as made:
+            async with connected(url, tmp_path, certificate_authority=str(tmp_path / "ca.crt")) as made:
                 async with made.stream(PODS, "ssh-sessions", {"watch": "1"}, 10.0):
                     wire.dead = True
                 await eventually(wire.closed.is_set, "the connection is closed")
@@ -291,8 +291,8 @@ async def test_an_answer_from_elsewhere_is_no_answer(tmp_path: Path) -> None:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{runner.addresses[0][1]}")
-        async with connect(loader(str(kubeconfig), None), Observed()) as api:
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with connected(url, tmp_path) as api:
             with pytest.raises(Unreachable, match="redirects to another address"):
                 await api.request("delete", PODS, "ssh-sessions", "a", body={})
     finally:

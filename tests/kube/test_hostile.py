@@ -23,16 +23,14 @@ from ssh_session_gc.core.rules.judge import judge
 from ssh_session_gc.core.survey import session_state, survey
 from ssh_session_gc.core.times import format_instant
 from ssh_session_gc.kube import pods, workloads
-from ssh_session_gc.kube.client import connect
-from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.decoder import Decoder, status
 from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Pod, Workload
 from ssh_session_gc.preview.text import lines
-from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.harness import connected
 from tests.preview.dumps import RECORDINGS
 
 NOW = 1_795_403_400.0
@@ -348,8 +346,7 @@ async def test_any_answer_of_whatever_listens_there(answer: bytes, tmp_path: Pat
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url)
-    async with server, connect(loader(str(kubeconfig), None), Metrics(dry_run=False)) as api:
+    async with server, connected(url, tmp_path, observer=Metrics(dry_run=False)) as api:
         try:
             with suppress(Malformed):
                 pods.SESSIONS.page(await api.request("list", PODS, "ssh-sessions"))

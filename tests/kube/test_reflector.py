@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from ssh_session_gc.kube.client import Api, connect
-from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.listing import PAGE, Collection
 from ssh_session_gc.kube.reflector import Reflector
@@ -24,6 +23,7 @@ from ssh_session_gc.sandbox.api.objects import PODS as STORED_PODS
 from ssh_session_gc.sandbox.api.server import ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from tests.harness import connected
 from tests.support import advance, eventually
 
 NAMESPACE = "ssh-sessions"
@@ -65,13 +65,6 @@ class Mirror:
 
     def restarted(self, cause: str, detail: str) -> None:
         self.causes.append(cause)
-
-
-class Requests:
-    """An Observer that keeps nothing."""
-
-    def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        pass
 
 
 class Cluster:
@@ -135,8 +128,7 @@ async def reflected(
     cluster = Cluster(server, store, faults)
     before(cluster)
     try:
-        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url, token=token)
-        async with connect(loader(str(kubeconfig), None), Requests()) as api:
+        async with connected(server.url, tmp_path, token=token) as api:
             task = asyncio.create_task(reflector(api, cluster.mirror, silence).run())
             try:
                 yield cluster

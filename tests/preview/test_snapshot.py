@@ -10,16 +10,14 @@ import pytest
 
 from ssh_session_gc.core.model import Action, Reason, Verdict
 from ssh_session_gc.core.plan import Plan, Snapshot, make
-from ssh_session_gc.kube.client import Api, connect
-from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listing import PAGE
 from ssh_session_gc.preview.snapshot import CannotRead, find_one, read
 from ssh_session_gc.sandbox import Fault, Identity, Rule, World
 from ssh_session_gc.sandbox.api.objects import NAMESPACES, PODS
 from ssh_session_gc.sandbox.story import PAST, QUICK, lived_in
 from ssh_session_gc.settings import OwnerRef, Settings
-from ssh_session_gc.telemetry.metrics import Metrics
-from tests.harness import Running, running
+from tests.harness import Running, connected, running
 from tests.support import advance, eventually
 
 READ = ("get", "list")
@@ -28,8 +26,7 @@ READ = ("get", "list")
 @asynccontextmanager
 async def reach(world: World, tmp_path: Path) -> AsyncIterator[Api]:
     """The world's API server, with the token "t" where it wants tokens."""
-    kubeconfig = world.kubeconfig(tmp_path / "kubeconfig", token="t" if world.server.tokens else "")
-    async with connect(loader(str(kubeconfig), None), Metrics(dry_run=True)) as api:
+    async with connected(world.url, tmp_path, token="t" if world.server.tokens else "") as api:
         yield api
 
 

@@ -16,15 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ssh_session_gc.core.model import OwnerState, Reason, SessionState
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.kube.client import connect
-from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS as API_PODS
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import PODS
-from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.telemetry.metrics import Metrics, Outcome, Stream
-from tests.harness import running
+from tests.harness import connected, running
 from tests.support import advance, eventually
 from tests.telemetry.clients import SCRAPE, Crowd, deployed, get
 
@@ -200,9 +197,9 @@ async def test_answers_of_a_server_that_lies(tmp_path: Path) -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     metrics = Metrics(dry_run=False)
-    async with server, connect(loader(str(kubeconfig), None), metrics) as api:
+    async with server, connected(url, tmp_path, observer=metrics) as api:
         for _ in range(300):
             with suppress(ApiError, Unreachable):
                 await api.request(rng.choice(["get", "list", "delete"]), API_PODS, "ssh-sessions", "alice")
