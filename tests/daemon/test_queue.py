@@ -12,11 +12,10 @@ from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.queue import Queue
-from ssh_session_gc.kube.client import connect
-from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.harness import connected
 from tests.support import advance
 
 POLICY = Policy(max_age=100.0, force_after=30.0, ownerless=False)
@@ -46,8 +45,8 @@ class Waiting:
 async def waiting(tmp_path: Path) -> AsyncIterator[Waiting]:
     """An empty queue."""
     async with World() as world:
-        kubeconfig, metrics = world.kubeconfig(tmp_path / "kubeconfig"), Metrics(dry_run=True)
-        async with connect(loader(str(kubeconfig), None), metrics) as api:
+        metrics = Metrics(dry_run=True)
+        async with connected(world.url, tmp_path, observer=metrics) as api:
             await api.version()
             cluster = Cluster(Settings(owner=None, policy=POLICY), api, metrics)
             yield Waiting(Queue(cluster, api.time, POLICY), cluster, api.time.now())

@@ -12,11 +12,10 @@ from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, Span
 from ssh_session_gc.daemon.queue import Queue
 from ssh_session_gc.daemon.validation import FreshOwners, Validation
-from ssh_session_gc.kube.client import connect
-from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.harness import connected
 
 
 @dataclass
@@ -47,8 +46,8 @@ class LastLook:
 async def looking(tmp_path: Path) -> AsyncIterator[LastLook]:
     """A last look at nobody."""
     async with World() as world:
-        kubeconfig, metrics = world.kubeconfig(tmp_path / "kubeconfig"), Metrics(dry_run=True)
-        async with connect(loader(str(kubeconfig), None), metrics) as api:
+        metrics = Metrics(dry_run=True)
+        async with connected(world.url, tmp_path, observer=metrics) as api:
             await api.version()
             settings = Settings()
             cluster = Cluster(settings, api, metrics)
