@@ -9,7 +9,7 @@ from typing import Any
 from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.core.owners import OwnerPod, Owners
 from ssh_session_gc.kube.decoder import Decoder
-from ssh_session_gc.kube.wire import Pod
+from ssh_session_gc.kube.wire import Pod, Workload
 
 T = 1_795_402_800.0
 """2026-11-23T03:00:00Z, when sessions and owner Pods are created unless a test says otherwise."""
@@ -79,5 +79,5 @@ def wire_pod(**fields: Any) -> Pod:
     return PODS.object(json.dumps(pod(**fields)).encode())
 
 
-PODS = Decoder(Pod)
-"""Reads whole Pods."""
+PODS, WORKLOADS = Decoder(Pod), Decoder(Workload)
+"""Read whole objects."""

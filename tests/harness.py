@@ -1,6 +1,11 @@
-"""The real daemon, or just a connection, in this process, against a simulated API server over HTTP."""
+"""Our client and the real daemon, in this process, against a simulated API server over HTTP.
+
+Knows how both are set up and what a test may ask of them. Does not know any world (``sandbox``) or any value
+(``builders``).
+"""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,30 +27,33 @@ from ssh_session_gc.telemetry.metrics import Metrics
 from tests.support import eventually
 
 
-class Unobserved:
-    """An Observer that keeps nothing."""
+class Requests:
+    """An Observer that remembers the verb, the resource and the code of each request, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, str]] = []
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """Forgets it."""
+        """Remembers it."""
+        assert seconds >= 0
+        self.seen.append((verb, resource, code))
 
 
 @asynccontextmanager
 async def connected(
-    url: str,
-    tmp_path: Path,
-    *,
-    token: str = "",
-    certificate_authority: str = "",
-    kubeconfig: Path | None = None,
-    observer: Observer | None = None,
+    server: str | Path | None, *, token: str = "", authority: Path | None = None, observer: Observer | None = None
 ) -> AsyncIterator[Api]:
-    """The API server at this address, by a kubeconfig that is written for it into ``tmp_path``, or by the one that
-    is given. Without an observer, nobody counts the requests."""
-    path = kubeconfig or write_kubeconfig(
-        tmp_path / "kubeconfig", url, token=token, certificate_authority=certificate_authority
-    )
-    async with connect(loader(str(path), None), observer or Unobserved()) as api:
-        yield api
+    """The API server at this address, or the one of this kubeconfig; with None, that of the Pod we seem to run in.
+
+    ``token`` and ``authority``, the path of a certificate, go with an address.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(server, str):
+            path = Path(folder, "kubeconfig")
+            server = write_kubeconfig(path, server, token=token, certificate_authority=str(authority or ""))
+        load = loader(None if server is None else str(server), None)
+        async with connect(load, observer or Requests()) as api:
+            yield api
 
 
 @dataclass
@@ -74,8 +82,8 @@ class Running:
         """The verdict in words."""
         session = self.session(user)
         assert session is not None
-        view = self.daemon.cluster
-        return evidence(session, self.verdict(user), view.owners, self.settings.policy, self.api.time.now())
+        owners = self.daemon.cluster.owners
+        return evidence(session, self.verdict(user), owners, self.settings.policy, self.api.time.now())
 
     def logged(self, event: str) -> list[EventDict]:
         """The log lines of one kind."""
@@ -114,10 +122,11 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Runs the daemon. ``more`` are Settings; what it logs is kept, whatever else may be configured."""
     settings = settings or Settings(**more)
+    path = kubeconfig or write_kubeconfig(tmp_path / "kubeconfig", url)
     metrics = Metrics(dry_run=settings.dry_run is not DryRun.NONE)
     stop = asyncio.Event()
     with structlog.testing.capture_logs() as log:
-        async with connected(url, tmp_path, kubeconfig=kubeconfig, observer=metrics) as api:
+        async with connected(path, observer=metrics) as api:
             daemon = Daemon(settings, api, metrics, silence=silence)
             task = asyncio.create_task(daemon.run(stop, "127.0.0.1", 0))
             run = Running(daemon, api, metrics, settings, log, stop, task)

@@ -24,7 +24,7 @@ ANYTHING = Rule(("*",), ("*",), ("*",))
 async def followed(world: World, tmp_path: Path) -> AsyncIterator[tuple[Cluster, Api, asyncio.Task[None]]]:
     """The world as it is known, and who follows it."""
     metrics = Metrics(dry_run=True)
-    async with connected(world.url, tmp_path, token="t" if world.server.tokens else "", observer=metrics) as api:
+    async with connected(world.url, token="t" if world.server.tokens else "", observer=metrics) as api:
         await api.version()
         cluster = Cluster(Settings(), api, metrics)
         following = asyncio.create_task(cluster.follow())

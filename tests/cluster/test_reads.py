@@ -83,7 +83,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         world.deploy()
         await asyncio.gather(world.ready(), advance(2))
         metrics = Metrics(dry_run=False)
-        async with connected(world.url, tmp_path, observer=metrics) as api:
+        async with connected(world.url, observer=metrics) as api:
             await api.version()
             yield Cluster(world, api, metrics)
 

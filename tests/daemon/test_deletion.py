@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from ssh_session_gc.core.model import Action, Reason, Session, Verdict
+from ssh_session_gc.core.model import Session, Verdict
 from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.kube import resources
@@ -20,15 +18,16 @@ from ssh_session_gc.sandbox.api.server import ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.settings import DryRun, LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Outcome
+from tests.builders import session, verdict
 from tests.harness import connected
 from tests.support import advance, eventually
 
 SESSIONS = "sessions"
-DUE = Verdict(Action.COLLECT, Reason.OVER_AGE, 0.0)
+DUE = verdict()
 LEASE = LeaseRef("containerssh", "ssh-session-gc")
 
 
-class Scene:
+class DeletionScene:
     """A session Pod on a node that does nothing, and who may delete it."""
 
     def __init__(self, store: Store, server: ApiServer, deleter: Deleter, elector: Elector) -> None:
@@ -43,7 +42,7 @@ class Scene:
     @property
     def session(self) -> Session:
         """It, as it is."""
-        return Session(self.pod["uid"], "alice", self.pod["resourceVersion"], 0.0, "Running")
+        return session(uid=self.pod["uid"], name="alice", resource_version=self.pod["resourceVersion"])
 
     def under_way(self, task: asyncio.Task[Result]) -> bool:
         """Whether this task, and no other, waits for an answer."""
@@ -53,9 +52,9 @@ class Scene:
         """How many deletions the API server was asked for."""
         return sum(request.verb == "delete" for request in self.server.requests)
 
-    async def delete(self, session: Session | None = None, verdict: Verdict = DUE) -> Result:
+    async def delete(self, session: Session | None = None, judged: Verdict = DUE) -> Result:
         """What comes of deleting it; the time that retries take passes by itself."""
-        task = asyncio.create_task(self.deleter.delete(session or self.session, verdict))
+        task = asyncio.create_task(self.deleter.delete(session or self.session, judged))
         for _ in range(20):
             if not task.done():
                 await advance(5)
@@ -65,36 +64,50 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(tmp_path: Path, lease: LeaseRef | None = None, **settings: Any) -> AsyncIterator[Scene]:
+async def scene(lease: LeaseRef | None = None, **settings: Any) -> AsyncIterator[DeletionScene]:
     store = Store(asyncio.get_running_loop().time)
-    store.create(NAMESPACES, None, {"metadata": {"name": SESSIONS}})
+    for namespace in (SESSIONS, LEASE.namespace):
+        store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
     spec = {"containers": [{"name": "shell", "image": "x"}], "nodeName": "node1"}
     store.create(PODS, SESSIONS, {"metadata": {"name": "alice"}, "spec": spec})
     server = ApiServer(store)
     await server.start(port=0)
     try:
-        async with connected(server.url, tmp_path) as api:
+        async with connected(server.url) as api:
+            await api.version()  # tells the time, which goes into a lease
             elector = Elector(api, lease)
-            yield Scene(
+            yield DeletionScene(
                 store, server, Deleter(api, Settings(session_namespace=SESSIONS, **settings), elector), elector
             )
     finally:
         await server.stop()
 
 
-async def test_a_session_gets_its_grace_and_a_forced_one_none(tmp_path: Path) -> None:
-    async with scene(tmp_path, deletion_grace=17) as s:
+@asynccontextmanager
+async def leading(elector: Elector) -> AsyncIterator[None]:
+    """Takes part in the election, and leads by now."""
+    running = asyncio.create_task(elector.run())
+    await eventually(elector.leads)
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_session_gets_its_grace_and_a_forced_one_none() -> None:
+    async with scene(deletion_grace=17) as s:
         assert await s.delete() == Result(Outcome.DELETED)
         assert s.pod["deletionGracePeriodSeconds"] == 17
-        assert await s.delete(verdict=msgspec.structs.replace(DUE, force=True)) == Result(Outcome.DELETED)
+        assert await s.delete(judged=verdict(force=True)) == Result(Outcome.DELETED)
         assert s.pod == {}
 
 
 @pytest.mark.parametrize(("dry_run", "more"), [(DryRun.NONE, {}), (DryRun.SERVER, {"dryRun": ["All"]})])
 async def test_the_request_names_what_was_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: DryRun, more: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, dry_run: DryRun, more: dict[str, Any]
 ) -> None:
-    async with scene(tmp_path, dry_run=dry_run, deletion_grace=17) as s:
+    async with scene(dry_run=dry_run, deletion_grace=17) as s:
         sent: list[tuple[Any, ...]] = []
         request = Api.request
 
@@ -116,18 +129,18 @@ async def test_the_request_names_what_was_judged(
 
 
 @pytest.mark.parametrize("changed", [{"uid": "another"}, {"resource_version": "1"}])
-async def test_what_is_not_what_was_judged_is_not_deleted(tmp_path: Path, changed: dict[str, str]) -> None:
-    async with scene(tmp_path) as s:
+async def test_what_is_not_what_was_judged_is_not_deleted(changed: dict[str, str]) -> None:
+    async with scene() as s:
         judged = {"uid": s.pod["uid"], "resource_version": s.pod["resourceVersion"]} | changed
-        result = await s.delete(Session(name="alice", created=0.0, phase="Running", **judged))
+        result = await s.delete(session(name="alice", **judged))
         assert result.outcome is Outcome.CHANGED
         assert result.detail.startswith("409 Conflict: ")
         assert "deletionTimestamp" not in s.pod
         assert s.asked() == 1
 
 
-async def test_what_is_gone_is_gone(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
+async def test_what_is_gone_is_gone() -> None:
+    async with scene() as s:
         session = s.session
         s.store.delete(PODS, SESSIONS, "alice", grace=0)
         result = await s.delete(session)
@@ -135,12 +148,12 @@ async def test_what_is_gone_is_gone(tmp_path: Path) -> None:
         assert "not found" in result.detail
 
 
-async def test_a_dry_run_asks_nobody_or_only_asks(tmp_path: Path) -> None:
-    async with scene(tmp_path, dry_run=DryRun.CLIENT) as s:
+async def test_a_dry_run_asks_nobody_or_only_asks() -> None:
+    async with scene(dry_run=DryRun.CLIENT) as s:
         assert await s.delete() == Result(Outcome.DRY_RUN)
         assert s.asked() == 0
         assert "deletionTimestamp" not in s.pod
-    async with scene(tmp_path, dry_run=DryRun.SERVER) as s:
+    async with scene(dry_run=DryRun.SERVER) as s:
         assert await s.delete() == Result(Outcome.DRY_RUN)
         assert s.asked() == 1
         assert "deletionTimestamp" not in s.pod
@@ -157,8 +170,8 @@ async def test_a_dry_run_asks_nobody_or_only_asks(tmp_path: Path) -> None:
         (500, Outcome.ERROR, 4),
     ],
 )
-async def test_what_a_refusal_means(tmp_path: Path, code: int, outcome: Outcome, asked: int) -> None:
-    async with scene(tmp_path) as s:
+async def test_what_a_refusal_means(code: int, outcome: Outcome, asked: int) -> None:
+    async with scene() as s:
         s.server.faults.add(Fault("status", verb="delete", code=code, retry_after=7))
         result = await s.delete()
         assert (result.outcome, result.retry_after) == (outcome, 7.0)
@@ -166,8 +179,8 @@ async def test_what_a_refusal_means(tmp_path: Path, code: int, outcome: Outcome,
         assert s.asked() == asked
 
 
-async def test_no_answer_is_tried_again_and_then_told(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
+async def test_no_answer_is_tried_again_and_then_told() -> None:
+    async with scene() as s:
         fault = s.server.faults.add(Fault("reset", verb="delete"))
         result = await s.delete()
         assert (result.outcome, result.retry_after) == (Outcome.ERROR, 0.0)
@@ -178,23 +191,24 @@ async def test_no_answer_is_tried_again_and_then_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dry_run", list(DryRun))
-async def test_who_does_not_lead_deletes_nothing(tmp_path: Path, dry_run: DryRun) -> None:
-    async with scene(tmp_path, LEASE, dry_run=dry_run) as s:
+async def test_who_does_not_lead_deletes_nothing(dry_run: DryRun) -> None:
+    async with scene(LEASE, dry_run=dry_run) as s:
         with pytest.raises(NotLeading):
             await s.delete()
         assert s.asked() == 0
         assert s.deleter.in_flight == set()
 
 
-async def test_a_request_ends_with_the_time_of_its_leader(tmp_path: Path) -> None:
-    async with scene(tmp_path, LEASE) as s:
+async def test_a_request_ends_with_the_time_of_its_leader() -> None:
+    async with scene(LEASE) as s:
+        async with leading(s.elector):
+            pass  # it does not renew its lease any more
         loop = asyncio.get_running_loop()
-        s.elector._until = loop.time() + 10.0
         s.server.faults.add(Fault("stall", verb="delete", times=1))
         task = asyncio.create_task(s.deleter.delete(s.session, DUE))
         await eventually(lambda: s.deleter.in_flight)
         assert s.under_way(task)
-        await advance(9.5)
+        await advance(s.elector.until - loop.time() - 0.5)
         assert s.under_way(task)
         await advance(1)
         await eventually(lambda: s.deleter.in_flight == set())
@@ -205,21 +219,15 @@ async def test_a_request_ends_with_the_time_of_its_leader(tmp_path: Path) -> Non
             task.result()
 
 
-async def test_a_leader_for_ever_waits_for_its_answer(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
+async def test_a_leader_for_ever_waits_for_its_answer() -> None:
+    async with scene() as s:
         s.server.faults.add(Fault("slow", verb="delete", seconds=8.0))
         assert await s.delete() == Result(Outcome.DELETED)
         assert s.asked() == 1
 
 
-async def test_a_leader_that_leads_on_says_what_was_not_answered(tmp_path: Path) -> None:
-    async with scene(tmp_path, LEASE) as s:
-        loop = asyncio.get_running_loop()
-
-        def renewed() -> bool:
-            s.elector._until = loop.time() + 1.0
-            return True
-
-        s.elector.leads = renewed  # type: ignore[method-assign]
+async def test_a_leader_that_leads_on_says_what_was_not_answered() -> None:
+    async with scene(LEASE) as s, leading(s.elector):
         s.server.faults.add(Fault("stall", verb="delete"))
         assert await s.delete() == Result(Outcome.ERROR, "it was not answered while we were the leader")
+        assert s.asked() == 4

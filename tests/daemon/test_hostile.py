@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ssh_session_gc.sandbox.api.objects import PODS
-from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, scene
+from tests.daemon.scene import OWNERS, SESSIONS, Scene, scene
 from tests.harness import running
 from tests.support import advance, eventually
 

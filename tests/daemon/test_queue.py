@@ -1,139 +1,169 @@
-"""The queue: what is due is taken once, waits where it must, and leaves nothing behind."""
+"""The queue: who is taken when, and what keeps a session from being taken."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from email.utils import formatdate
+from typing import Any
 
-import msgspec
+import pytest
 
 from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.queue import Queue
-from ssh_session_gc.sandbox import World
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.builders import T, session, verdict
 from tests.harness import connected
-from tests.support import advance
+from tests.support import advance, eventually
 
-POLICY = Policy(max_age=100.0, force_after=30.0, ownerless=False)
+POLICY = Policy(ownerless=False)
+SETTINGS = Settings(policy=POLICY, owner=None)
+HOUR = POLICY.max_age
 
 
-@dataclass
-class Waiting:
-    """A queue, and the sessions that it goes by."""
+class QueueScene:
+    """A queue over a cluster that nobody follows. It is three o'clock."""
 
-    queue: Queue
-    cluster: Cluster
-    now: float
+    def __init__(self, cluster: Cluster, queue: Queue) -> None:
+        self.cluster, self.queue = cluster, queue
 
-    def add(self, uid: str, age: float, deletion: float | None = None) -> Session:
-        """A session of this age, judged."""
-        session = Session(uid, uid, "1", self.now - age, "Running", started=self.now - age, deletion=deletion)
-        self.cluster.sessions.changed(session)
-        self.queue.judge(session)
-        return session
+    def there(self, *sessions: Session) -> None:
+        """Has the cluster hold exactly these sessions, and judges them all."""
+        self.cluster.sessions.listed(sessions, ())
+        self.queue.judge_all()
 
     def taken(self) -> list[str]:
-        """Takes what is due."""
+        """Who is taken now."""
         return list(self.queue.take())
 
 
-@asynccontextmanager
-async def waiting(tmp_path: Path) -> AsyncIterator[Waiting]:
-    """An empty queue."""
-    async with World() as world:
-        metrics = Metrics(dry_run=True)
-        async with connected(world.url, tmp_path, observer=metrics) as api:
-            await api.version()
-            cluster = Cluster(Settings(owner=None, policy=POLICY), api, metrics)
-            yield Waiting(Queue(cluster, api.time, POLICY), cluster, api.time.now())
+@pytest.fixture
+async def s() -> AsyncIterator[QueueScene]:
+    """One to try it on."""
+    async with connected("http://127.0.0.1:1") as api:
+        api.time.heard(formatdate(T, usegmt=True), asyncio.get_running_loop().time())
+        cluster = Cluster(SETTINGS, api, Metrics(dry_run=False))
+        yield QueueScene(cluster, Queue(cluster, api.time, POLICY))
 
 
-async def test_what_is_due_is_taken_once_the_earliest_first(tmp_path: Path) -> None:
-    async with waiting(tmp_path) as w:
-        for uid, age in (("b", 150), ("young", 10), ("a", 200)):
-            w.add(uid, age)
-        assert w.taken() == ["a", "b"]
-        assert w.queue.processing == {"a", "b"}
-        # Whatever is said of it meanwhile, it is in somebody's hands.
-        w.queue.judge_all()
-        assert w.taken() == []
-        w.queue.release(["a"])
-        assert w.taken() == ["a"]
-        await advance(91)
-        assert w.taken() == ["young"]
-        assert w.queue.verdicts["young"].reason is Reason.OVER_AGE
+def old(uid: str, *, late: float = 100.0, **fields: Any) -> Session:
+    """A session that has been over age for so many seconds."""
+    return session(T - HOUR - late, uid=uid, **fields)
 
 
-async def test_what_failed_backs_off(tmp_path: Path) -> None:
-    async with waiting(tmp_path) as w:
-        w.add("a", 200)
-        assert w.taken() == ["a"]
-        w.queue.release(["a"], wait=15.0)
-        assert w.taken() == []
-        w.queue.judge_all()
-        await advance(14)
-        assert w.taken() == []
-        await advance(5)  # a fifth more at the most
-        assert w.taken() == ["a"]
-        # Without a wait it does not back off any more.
-        w.queue.release(["a"])
-        assert (w.taken(), w.queue.backoff) == (["a"], {})
+async def test_who_is_due_is_taken_once_the_earliest_first(s: QueueScene) -> None:
+    s.there(old("b", late=200), old("a", late=300), session(uid="young"), old("c"))
+    assert len(s.queue) == 4
+    assert s.taken() == ["a", "b", "c"]
+    assert s.queue.processing == {"a", "b", "c"}
+    assert (s.taken(), len(s.queue)) == ([], 1)
+    await advance(HOUR + 10)
+    assert s.taken() == ["young"]
 
 
-async def test_what_is_settled_is_taken_again_for_another_verdict_only(tmp_path: Path) -> None:
-    async with waiting(tmp_path) as w:
-        session = w.add("a", 200)
-        assert w.taken() == ["a"]
-        w.queue.settle("a", w.queue.verdicts["a"])
-        w.queue.release(["a"])
-        w.queue.judge_all()
-        assert w.taken() == []
-        # Its deletion led to nothing: it is deleted again, by force.
-        w.cluster.sessions.changed(msgspec.structs.replace(session, resource_version="2", deletion=w.now - 60))
-        w.queue.judge_all()
-        assert (w.queue.verdicts["a"].action, w.queue.verdicts["a"].force) == (Action.COLLECT, True)
-        assert w.taken() == ["a"]
+async def test_who_is_never_due_has_no_timer(s: QueueScene) -> None:
+    s.there(old("a", keep=True))
+    assert (len(s.queue), s.taken()) == (0, [])
+    assert s.queue.verdicts["a"].action is Action.KEEP
 
 
-async def test_nothing_is_kept_of_what_is_gone(tmp_path: Path) -> None:
-    async with waiting(tmp_path) as w:
-        for uid in ("a", "b"):
-            w.add(uid, 200)
-        assert set(w.taken()) == {"a", "b"}
-        queue, verdict = w.queue, w.queue.verdicts["b"]
-        queue.settle("a", queue.verdicts["a"])
-        queue.release(["a"], wait=15.0)
-        for uid in ("a", "b"):
-            w.cluster.sessions.drop(uid)
-            queue.forget(uid)
-        # It went while it was being processed: the answer to its deletion comes later.
-        queue.settle("b", verdict)
-        queue.release(["b"], wait=15.0)
-        assert (queue.verdicts, queue.backoff, queue.settled, queue.processing) == ({}, {}, {}, set())
-        await advance(60)
-        assert w.taken() == []
+async def test_who_is_being_processed_is_judged_and_not_taken(s: QueueScene) -> None:
+    s.there(old("a"))
+    assert s.taken() == ["a"]
+    s.cluster.sessions.changed(old("a", late=500))
+    s.queue.judge(s.cluster.sessions.by_uid["a"])
+    assert s.queue.verdicts["a"].due == T - 500
+    s.queue.judge_all()
+    assert s.taken() == []
+    s.queue.release(["a"])
+    assert s.queue.processing == set()
+    assert s.taken() == ["a"]
 
 
-async def test_it_sleeps_until_the_next_is_due_or_somebody_wakes_it(tmp_path: Path) -> None:
-    async with waiting(tmp_path) as w:
-        w.queue.begin_turn()
-        w.add("a", 90)
-        w.queue.begin_turn()
-        sleeping = asyncio.create_task(w.queue.sleep(held=False))
-        await advance(8)
-        assert not sleeping.done()
-        await advance(5)
-        await sleeping
-        assert w.taken() == ["a"]
-        # While all are held, only a call wakes it.
-        w.queue.release(["a"])
-        w.queue.begin_turn()
-        held = asyncio.create_task(w.queue.sleep(held=True))
-        await advance(30)
-        assert not held.done()
-        w.queue.wake()
-        await held
+async def test_who_backs_off_is_not_taken_before_its_wait_is_over(s: QueueScene) -> None:
+    s.there(old("a"), old("b"))
+    assert set(s.taken()) == {"a", "b"}
+    s.queue.release(["a"], 1000.0)
+    s.queue.release(["b"])
+    assert s.queue.backoff.keys() == {"a"}
+    assert s.taken() == ["b"]
+    await advance(900)
+    s.queue.judge_all()
+    assert s.taken() == []
+    # A fifth of it is added at the most, so that not all come back at once.
+    await advance(301)
+    assert s.taken() == ["a"]
+    s.queue.release(["a"])
+    assert s.queue.backoff == {}
+
+
+async def test_a_wait_does_not_take_it_before_it_is_due(s: QueueScene) -> None:
+    s.there(session(uid="a"))
+    s.queue.release(["a"], 1000.0)
+    await advance(1300)
+    assert s.taken() == []
+    await advance(HOUR - 1290)
+    assert s.taken() == ["a"]
+
+
+async def test_what_is_settled_is_not_taken_again_for_the_same_verdict(s: QueueScene) -> None:
+    s.there(old("a"))
+    assert s.taken() == ["a"]
+    s.queue.settle("a", s.queue.verdicts["a"])
+    s.queue.release(["a"])
+    s.queue.judge_all()
+    assert (s.taken(), len(s.queue)) == ([], 0)
+    # It finished long before it was too old: that is another reason.
+    s.there(old("a", phase="Failed", finished=T - 1000))
+    assert s.queue.verdicts["a"].reason is Reason.FINISHED
+    assert s.taken() == ["a"]
+
+
+async def test_nothing_is_kept_of_who_is_gone(s: QueueScene) -> None:
+    s.there(old("a"), old("b"))
+    assert set(s.taken()) == {"a", "b"}
+    s.queue.settle("a", s.queue.verdicts["a"])
+    s.queue.release(["a"], 1000.0)
+    s.cluster.sessions.drop("a")
+    s.cluster.sessions.drop("b")
+    for uid in ("a", "b"):
+        s.queue.forget(uid)
+    assert (s.queue.verdicts, s.queue.backoff, s.queue.settled, len(s.queue)) == ({}, {}, {}, 0)
+    # Somebody is still at work on the other one.
+    assert s.queue.processing == {"b"}
+    s.queue.release(["b"], 1000.0)
+    assert (s.queue.processing, s.queue.backoff, s.queue.verdicts) == (set(), {}, {})
+    s.queue.settle("b", verdict())
+    assert s.queue.settled == {}
+
+
+async def test_it_sleeps_until_the_next_is_due(s: QueueScene) -> None:
+    s.there(session(uid="a"))
+    s.queue.begin_turn()
+    sleeping = asyncio.create_task(s.queue.sleep(held=False))
+    await advance(HOUR - 600)
+    assert not sleeping.done()
+    await advance(700)
+    await eventually(sleeping.done)
+
+
+async def test_while_all_are_held_no_due_ends_its_sleep_but_waking_does(s: QueueScene) -> None:
+    s.there(old("a"))
+    s.queue.begin_turn()
+    sleeping = asyncio.create_task(s.queue.sleep(held=True))
+    await advance(HOUR)
+    assert not sleeping.done()
+    s.queue.wake()
+    await eventually(sleeping.done)
+
+
+async def test_whoever_becomes_the_next_wakes_it(s: QueueScene) -> None:
+    s.there(session(uid="young"))
+    s.queue.begin_turn()
+    sleeping = asyncio.create_task(s.queue.sleep(held=False))
+    await advance(10)
+    assert not sleeping.done()
+    s.cluster.sessions.changed(old("a"))
+    s.queue.judge(s.cluster.sessions.by_uid["a"])
+    await eventually(sleeping.done)

@@ -1,13 +1,28 @@
-"""What a Pod says, field by field, where tests/kube/test_wire.py has left something open."""
+"""What a Pod on the wire says, field by field: a session, or a Pod of the owner's."""
 
 from typing import Any
 
 import pytest
 
-from ssh_session_gc.core.model import KEEP, OWNER_POD_UID
+from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, OWNER_POD_UID, TTL
 from ssh_session_gc.core.owners import OwnerPod, Span
 from ssh_session_gc.kube import pods
-from tests.kube.test_wire import AT, ENDED, RUNNING, annotated, decoded, owner, status
+from ssh_session_gc.kube.pods import owner_pod, session_of
+from ssh_session_gc.kube.wire import Pod
+from tests.builders import T, wire_pod
+
+
+def annotated(**annotations: str) -> Pod:
+    return wire_pod(metadata={"annotations": annotations})
+
+
+def status(state: dict[str, Any] | None, last: dict[str, Any] | None = None, restarts: int = 0) -> dict[str, Any]:
+    entry = {"name": "shell", "restartCount": restarts, "state": state, "lastState": last or {}}
+    return {"containerStatuses": [{"name": "a-sidecar", "restartCount": 0, "state": {"waiting": {}}}, entry]}
+
+
+RUNNING = {"running": {"startedAt": "2026-11-23T03:00:09Z"}}
+ENDED = {"terminated": {"exitCode": 1, "startedAt": "2026-11-23T03:00:03Z", "finishedAt": "2026-11-23T03:00:08Z"}}
 
 
 def kubelet(at: str, **more: str) -> dict[str, Any]:
@@ -15,21 +30,41 @@ def kubelet(at: str, **more: str) -> dict[str, Any]:
     return {"managedFields": [{"manager": "kubelet", "subresource": "status", "time": at, **more}]}
 
 
+def test_a_session_is_what_its_pod_says() -> None:
+    labels = {"containerssh_username": "alice", "containerssh_connection_id": "c0ffee"}
+    annotations = {
+        "containerssh_ip": "10.1.2.3",
+        OWNER_POD_UID: "1571-ff",
+        OWNER_POD_NAME: "containerssh-x",
+        TTL: "90m",
+    }
+    session = session_of(wire_pod(metadata={"labels": labels, "annotations": annotations}))
+    assert (session.uid, session.resource_version, session.created, session.started) == ("u", "7", T, T + 1)
+    assert (session.user, session.connection_id, session.client_ip) == ("alice", "c0ffee", "10.1.2.3")
+    assert (session.stamp_uid, session.stamp_name, session.ttl) == ("1571-ff", "containerssh-x", 5400)
+    assert (session.keep, session.deletion, session.finished, session.invalid) == (False, None, None, ())
+
+
 def test_a_session_is_the_whole_of_what_its_pod_says() -> None:
     waiting = status({"waiting": {"reason": "ErrImagePull"}})
     told = pods.session_of(
-        decoded(metadata={"deletionTimestamp": "2026-11-23T03:01:00Z"}, status={"phase": "Pending", **waiting})
+        wire_pod(metadata={"deletionTimestamp": "2026-11-23T03:01:00Z"}, status={"phase": "Pending", **waiting})
     )
     assert (told.name, told.phase, told.waiting) == ("containerssh-abcde", "Pending", "ErrImagePull")
-    assert (told.deletion, told.stamp_uid, told.stamp_name) == (AT + 60, "", "")
-    assert pods.session_of(decoded()).waiting == ""
-    assert pods.session_of(decoded(status={"phase": "P" * 100})).phase == "P" * 31 + "…"
+    assert (told.deletion, told.stamp_uid, told.stamp_name) == (T + 60, "", "")
+    assert pods.session_of(wire_pod()).waiting == ""
+    assert pods.session_of(wire_pod(status={"phase": "P" * 100})).phase == "P" * 31 + "…"
 
 
-@pytest.mark.parametrize("uid", ["a/b", "../x", "a" * 65, "-a", "a\n"])
-def test_a_stamp_that_is_no_uid_is_ignored_and_named(uid: str) -> None:
-    told = pods.session_of(annotated(**{OWNER_POD_UID: uid}))
-    assert (told.stamp_uid, told.invalid) == ("", (OWNER_POD_UID,))
+@pytest.mark.parametrize("text", ["1", "t", "true", "True", "TRUE"])
+def test_keep(text: str) -> None:
+    assert session_of(annotated(**{KEEP: text})).keep
+
+
+@pytest.mark.parametrize(("text", "invalid"), [("false", ()), ("", ()), ("yes", (KEEP,)), ("truе", (KEEP,))])
+def test_what_does_not_keep(text: str, invalid: tuple[str, ...]) -> None:
+    session = session_of(annotated(**{KEEP: text}))
+    assert (session.keep, session.invalid) == (False, invalid)
 
 
 @pytest.mark.parametrize(("texts", "keep"), [("1 t T TRUE true True", True), ("0 f F FALSE false False", False)])
@@ -39,19 +74,77 @@ def test_keep_is_written_as_go_reads_it(texts: str, keep: bool) -> None:
         assert (told.keep, told.invalid) == (keep, ())
 
 
+@pytest.mark.parametrize("text", ["", "0", "-1h", "1 hour", "1d", "x" * 262_144])
+def test_a_ttl_that_cannot_be_read_is_ignored_and_named(text: str) -> None:
+    session = session_of(annotated(**{TTL: text}))
+    assert (session.ttl, session.invalid) == (None, (TTL,))
+
+
+@pytest.mark.parametrize("name", ["../../secrets/x", "a/b", "A", "-a", "a" * 254, "a\n", "a?b", "%2e"])
+def test_a_stamp_that_is_no_name_is_ignored(name: str) -> None:
+    session = session_of(annotated(**{OWNER_POD_NAME: name, OWNER_POD_UID: "uid-1"}))
+    assert (session.stamp_name, session.stamp_uid, session.invalid) == ("", "uid-1", (OWNER_POD_NAME,))
+
+
+@pytest.mark.parametrize("uid", ["a/b", "../x", "a" * 65, "-a", "a\n"])
+def test_a_stamp_that_is_no_uid_is_ignored_and_named(uid: str) -> None:
+    told = pods.session_of(annotated(**{OWNER_POD_UID: uid}))
+    assert (told.stamp_uid, told.invalid) == ("", (OWNER_POD_UID,))
+
+
+def test_texts_of_strangers_come_out_short_and_printable() -> None:
+    session = session_of(annotated(containerssh_ip="\x1b]0;owned\x07\u202e" + "9" * 100_000))
+    assert session.client_ip.isprintable()
+    assert len(session.client_ip) <= 128
+
+
+@pytest.mark.parametrize(
+    ("told", "started"),
+    [
+        (status({"waiting": {"reason": "ImagePullBackOff"}}), None),
+        (status(None), None),
+        ({"containerStatuses": None}, None),
+        (status(RUNNING), T + 9),
+        (status(ENDED), T + 3),
+        (status(RUNNING, ENDED, 1), T + 3),
+        (status({"waiting": {"reason": "CrashLoopBackOff"}}, ENDED, 1), T + 3),
+        # Its first start is forgotten: it gets the benefit of the doubt.
+        (status(RUNNING, ENDED, 5), T),
+        (status(RUNNING, {}, 1), T),
+        (status({"running": {"startedAt": None}}), T),
+    ],
+)
+def test_when_a_session_first_started(told: dict[str, Any], started: float | None) -> None:
+    assert session_of(wire_pod(status=told)).started == started
+
+
 def test_a_pod_without_containers_has_not_started() -> None:
-    told = pods.session_of(decoded(spec={"containers": []}))
+    told = pods.session_of(wire_pod(spec={"containers": []}))
     assert (told.started, told.waiting) == (None, "")
 
 
 def test_the_second_restart_hides_the_first_start() -> None:
-    assert pods.session_of(decoded(status=status(RUNNING, ENDED, 2))).started == AT
+    assert pods.session_of(wire_pod(status=status(RUNNING, ENDED, 2))).started == T
 
 
 def test_a_start_by_a_clock_that_is_ahead() -> None:
     # It says nine seconds past, and was written at four past: the clock is five ahead, and a second may be lost.
-    ahead = decoded(metadata=kubelet("2026-11-23T03:00:04Z"), status=status(RUNNING))
-    assert pods.session_of(ahead).started == AT + 3
+    ahead = wire_pod(metadata=kubelet("2026-11-23T03:00:04Z"), status=status(RUNNING))
+    assert pods.session_of(ahead).started == T + 3
+
+
+def test_a_session_s_start_is_no_earlier_than_its_pod() -> None:
+    far = wire_pod(metadata=kubelet("2026-11-23T03:00:00Z"), status=status(RUNNING))
+    assert pods.session_of(far).started == T
+
+
+def test_when_a_session_finished() -> None:
+    assert session_of(wire_pod(status={"phase": "Failed", **status(ENDED)})).finished == T + 8
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-23T03:00:30Z"}
+    evicted = {"phase": "Failed", "containerStatuses": None, "conditions": [condition]}
+    assert session_of(wire_pod(status=evicted)).finished == T + 30
+    assert session_of(wire_pod(status={"phase": "Failed", "containerStatuses": []})).finished == T
+    assert session_of(wire_pod(status=status(ENDED))).finished is None
 
 
 def test_a_session_ended_with_the_last_of_its_containers() -> None:
@@ -60,14 +153,35 @@ def test_a_session_ended_with_the_last_of_its_containers() -> None:
 
     def finished(*ends: str | None, **more: Any) -> float | None:
         statuses = [ended(f"c{n}", at) for n, at in enumerate(ends)]
-        return pods.session_of(decoded(status={"phase": "Succeeded", "containerStatuses": statuses, **more})).finished
+        return pods.session_of(
+            wire_pod(status={"phase": "Succeeded", "containerStatuses": statuses, **more})
+        ).finished
 
-    assert finished("2026-11-23T03:00:07Z", "2026-11-23T03:00:20Z", None) == AT + 20
+    assert finished("2026-11-23T03:00:07Z", "2026-11-23T03:00:20Z", None) == T + 20
     conditions = [
         {"type": "Ready", "status": "False", "lastTransitionTime": at}
         for at in ("2026-11-23T03:00:30Z", "2026-11-23T03:00:40Z", None)
     ]
-    assert finished(None, conditions=conditions) == AT + 40
+    assert finished(None, conditions=conditions) == T + 40
+
+
+def owner(containers: list[str], wanted: str = "", **told: Any) -> OwnerPod:
+    statuses = [{"name": n, "restartCount": 0, "state": RUNNING} for n in sorted(containers)]
+    return owner_pod(
+        wire_pod(
+            spec={"containers": [{"name": n} for n in containers]}, status={"containerStatuses": statuses, **told}
+        ),
+        wanted,
+    )
+
+
+def test_which_container_is_the_owner() -> None:
+    assert owner(["proxy", "containerssh"]).container == "containerssh"
+    assert owner(["server", "proxy"]).container == "server"
+    assert owner(["proxy", "containerssh"], "proxy").container == "proxy"
+    # One that is not there counts as not started, which keeps what the Pod may own.
+    missing = owner(["proxy"], "containerssh")
+    assert (missing.container, missing.running, missing.terminated) == ("containerssh", None, None)
 
 
 def owner_of(
@@ -76,19 +190,19 @@ def owner_of(
     """The owner that a Pod with this status is; its container is called as ``status`` calls it."""
     metadata = more.pop("metadata", {})
     told = {"status": status(state, last, restarts) | more, "metadata": metadata}
-    return pods.owner_pod(decoded(**told), "shell")
+    return pods.owner_pod(wire_pod(**told), "shell")
 
 
 def test_an_owner_is_the_whole_of_what_its_pod_says() -> None:
     told = owner_of(RUNNING)
-    assert (told.name, told.uid, told.created, told.container) == ("containerssh-abcde", "u", AT, "shell")
-    assert (told.running, told.terminated, told.last, told.first) == (AT + 9, None, None, True)
+    assert (told.name, told.uid, told.created, told.container) == ("containerssh-abcde", "u", T, "shell")
+    assert (told.running, told.terminated, told.last, told.first) == (T + 9, None, None, True)
     assert (told.final, told.terminating, told.unreachable, told.clock_ahead) == (False, False, False, 0.0)
 
 
 def test_an_owner_that_was_restarted() -> None:
     told = owner_of(RUNNING, ENDED, 1)
-    assert (told.running, told.last, told.first) == (AT + 9, Span(AT + 3, AT + 8, "exit 1"), False)
+    assert (told.running, told.last, told.first) == (T + 9, Span(T + 3, T + 8, "exit 1"), False)
     # Either alone says that there was one before.
     assert not owner_of(RUNNING, ENDED).first
     assert not owner_of(RUNNING, restarts=1).first
@@ -105,6 +219,29 @@ def test_an_owner_that_ended() -> None:
 
 def test_without_a_container_the_owner_has_its_usual_name() -> None:
     assert owner([]).container == "containerssh"
+
+
+def conditions(ready: str, containers_ready: str, reason: str = "") -> list[dict[str, str]]:
+    return [
+        {"type": "Ready", "status": ready, "reason": reason},
+        {"type": "ContainersReady", "status": containers_ready},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "cut_off"),
+    [
+        ({"conditions": conditions("True", "True")}, False),
+        ({"conditions": conditions("False", "True")}, True),
+        ({"conditions": conditions("Unknown", "True")}, True),
+        ({"conditions": conditions("False", "False")}, False),
+        ({"conditions": conditions("False", "True", "ReadinessGatesNotReady")}, False),
+        ({"conditions": None}, False),
+        ({"phase": "Unknown"}, True),
+    ],
+)
+def test_a_node_that_does_not_report(told: dict[str, Any], cut_off: bool) -> None:
+    assert owner(["containerssh"], **told).unreachable is cut_off
 
 
 @pytest.mark.parametrize(
@@ -126,7 +263,6 @@ def written_at(*seconds: str) -> dict[str, Any]:
 
 
 READY = {"type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-11-23T03:00:20Z"}
-
 UNDATED = {"type": "ContainersReady", "status": "True"}
 
 
@@ -162,10 +298,5 @@ UNDATED = {"type": "ContainersReady", "status": "True"}
     ],
 )  # fmt: skip
 def test_by_how_much_a_clock_is_ahead(written: dict[str, Any], told: dict[str, Any], ahead: float) -> None:
-    pod = decoded(metadata=written, status=told)
+    pod = wire_pod(metadata=written, status=told)
     assert pods.owner_pod(pod, "shell").clock_ahead == ahead
-
-
-def test_a_session_s_start_is_no_earlier_than_its_pod() -> None:
-    far = decoded(metadata=kubelet("2026-11-23T03:00:00Z"), status=status(RUNNING))
-    assert pods.session_of(far).started == AT

@@ -26,7 +26,7 @@ READ = ("get", "list")
 @asynccontextmanager
 async def reach(world: World, tmp_path: Path) -> AsyncIterator[Api]:
     """The world's API server, with the token "t" where it wants tokens."""
-    async with connected(world.url, tmp_path, token="t" if world.server.tokens else "") as api:
+    async with connected(world.url, token="t" if world.server.tokens else "") as api:
         yield api
 
 

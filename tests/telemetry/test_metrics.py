@@ -199,7 +199,7 @@ async def test_answers_of_a_server_that_lies(tmp_path: Path) -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     metrics = Metrics(dry_run=False)
-    async with server, connected(url, tmp_path, observer=metrics) as api:
+    async with server, connected(url, observer=metrics) as api:
         for _ in range(300):
             with suppress(ApiError, Unreachable):
                 await api.request(rng.choice(["get", "list", "delete"]), API_PODS, "ssh-sessions", "alice")

@@ -39,6 +39,10 @@ class Queue:
         self._local = asyncio.get_running_loop().time
         self._woken = asyncio.Event()
 
+    def __len__(self) -> int:
+        """How many sessions wait for their time."""
+        return len(self._timers)
+
     def judge_all(self) -> None:
         """Judges all sessions anew."""
         if sessions := self._cluster.sessions.by_uid:  # before the first of them nobody may have told the time

@@ -1,6 +1,5 @@
-"""What went wrong once, or nearly: each of these lost a live session, or left an orphan for ever."""
+"""What lost a live session once, or nearly."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,36 +7,11 @@ import pytest
 
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.errors import ApiError
-from ssh_session_gc.sandbox import Fault, TrueSession, World
+from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
-from ssh_session_gc.sandbox.node.programs import Program
-from ssh_session_gc.settings import Settings
-from ssh_session_gc.telemetry.metrics import Metrics
-from tests.daemon.test_collector import OWNERS, SESSIONS, Scene, restricted_scene, scene
-from tests.harness import connected, running
+from tests.daemon.scene import OWNERS, SESSIONS, label, quarantine, scene
+from tests.harness import running
 from tests.support import advance, eventually
-
-
-def label(s: Scene, session: TrueSession, value: str | None) -> None:
-    """Sets the label that makes a Pod a session, or takes it away."""
-
-    def change(pod: dict[str, Any]) -> None:
-        pod["metadata"]["labels"].pop("containerssh.io/session", None)
-        if value is not None:
-            pod["metadata"]["labels"]["containerssh.io/session"] = value
-
-    s.world.store.update(PODS, SESSIONS, session.name, change)
-
-
-def quarantine(s: Scene) -> None:
-    """Takes the owner Pod out of its workload's selector, as one does to look at it in peace. It runs on."""
-    pod = s.world.containerssh.replicas[0].process.pod
-    s.world.store.update(PODS, OWNERS, pod, lambda p: p["metadata"].update(labels={"quarantined": "true"}))
-
-
-# Live sessions
 
 
 async def test_what_is_no_session_any_more_is_left_alone(tmp_path: Path) -> None:
@@ -92,6 +66,27 @@ async def test_one_wrong_date_ages_nobody(tmp_path: Path, code: int) -> None:
         await advance(30)
         assert s.gc.collected() == {}
         assert s.gc.api.time.now() <= s.world.store.now()
+
+
+@pytest.mark.parametrize("ahead", [7200.0, -7200.0])
+async def test_a_wrong_date_from_the_start_deletes_nobody(ahead: float, tmp_path: Path) -> None:
+    async with World() as world:
+        world.deploy()
+        await world.ready()
+        world.open("alice")
+        world.faults.clock_offset = ahead
+        async with running(world.url, tmp_path) as gc:
+            await gc.synced()
+            world.faults.clock_offset = 0.0
+            await advance(60)
+            assert gc.collected() == {}
+            assert world.lost_live() == []
+            assert gc.api.time.sure
+            assert abs(gc.api.time.now() - world.store.now()) < 1.1
+            # And it does its work.
+            world.crash()
+            await advance(75)
+            await eventually(lambda: gc.collected() == {"alice": "Ownerless"})
 
 
 async def test_a_quarantined_owner_and_a_collector_that_starts_later(tmp_path: Path) -> None:
@@ -288,146 +283,6 @@ async def test_nobody_dies_as_ownerless_without_a_fresh_read(tmp_path: Path) -> 
         assert s.deletions() == 0
 
 
-# Orphans
-
-
-async def test_over_age_ends_what_cannot_be_told_ownerless(tmp_path: Path) -> None:
-    async with restricted_scene(tmp_path, f"get deployments {OWNERS}") as s:
-        await s.gc.synced()
-        await s.open("alice")
-        s.world.crash()
-        await advance(3500)
-        assert s.gc.collected() == {}
-        await advance(200)
-        await s.collected(alice="OverAge")
-
-
-async def test_a_proxy_that_says_404_to_a_deletion(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
-        await s.open("alice")
-        s.world.crash()
-        s.world.faults.add(Fault("status", verb="delete", code=404, times=1))
-        await advance(200)
-        assert s.gc.logged("deletion_failed")
-        await s.collected(alice="Ownerless")
-
-
-async def test_a_session_that_leaves_and_comes_back_while_it_waits(tmp_path: Path) -> None:
-    async with scene(tmp_path, stamp=True, replicas=2) as s:
-        [bob] = await s.open("bob", replica=0)
-        [alice] = await s.open("alice", replica=1)
-        s.world.faults.add(Fault("slow", verb="get", resource="deployments", seconds=5))
-        first, second = (r.process for r in s.world.containerssh.replicas)
-        s.world.crash(first)
-        await advance(3)
-        s.world.crash(second)
-        processing = s.gc.daemon.collector.queue.processing
-        while alice.uid not in processing:
-            await advance(0.1)
-        assert bob.uid in processing  # his owners are being read, she waits for the next time
-        label(s, alice, "no")
-        while not s.gc.collected():
-            await advance(0.1)
-        await advance(1)
-        label(s, alice, "true")
-        s.world.faults.clear()
-        await advance(600)
-        await s.collected(alice="Ownerless", bob="Ownerless")
-
-
-async def test_the_clock_is_put_right_after_a_failure(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
-        await s.open("alice")
-        s.world.crash()
-        await advance(50)
-        fault = s.world.faults.add(Fault("status", verb="delete", code=500))
-        s.world.clock_offset = 10 * 86400.0
-        for _ in range(4):
-            s.world.faults.end_watches()
-            await advance(10)
-        await eventually(lambda: s.gc.logged("deletion_failed"))
-        s.world.clock_offset = 0.0
-        s.world.faults.end_watches()
-        await advance(30)
-        s.world.faults.lift(fault)
-        await advance(200)
-        await s.collected(alice="Ownerless")
-
-
-async def test_a_retry_after_of_a_day_is_not_obeyed(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
-        await s.open("alice")
-        fault = s.world.faults.add(Fault("status", verb="delete", code=503, retry_after=86400))
-        await advance(3660)
-        s.world.faults.lift(fault)
-        await advance(600)
-        await s.collected(alice="OverAge")
-
-
-async def test_pods_that_a_policy_protects_hold_up_nobody_else(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
-        protected = {session.name for session in await s.open(*(f"user{n}" for n in range(40)))}
-        deleter = s.gc.daemon.collector.workers.deleter
-        send = deleter.send
-
-        async def refusing(name: str, body: dict[str, object]) -> None:
-            if name in protected:
-                raise ApiError(403, "Forbidden", 'admission webhook "keep" denied the request')
-            await send(name, body)
-
-        deleter.send = refusing  # type: ignore[method-assign]
-        await advance(3600)
-        assert len(s.gc.logged("deletion_forbidden")) == 40
-        s.world.open("orphan")
-        await advance(5)
-        s.world.crash()
-        await advance(75)
-        await eventually(lambda: "orphan" in s.gc.collected())
-        assert len(s.gc.logged("deletion_forbidden")) == 40
-
-
-async def test_what_was_looked_up_is_not_looked_up_again(tmp_path: Path) -> None:
-    async with scene(tmp_path, replicas=2) as s:
-        await s.open("alice", replica=0)
-        pod = s.world.containerssh.replicas[0].process.pod
-        fault = s.world.faults.add(Fault("status", verb="watch", resource="pods", namespace=OWNERS, code=500))
-        s.world.faults.end_watches(resource="pods", namespace=OWNERS)
-        await advance(2)
-        s.world.store.delete(PODS, OWNERS, pod, grace=0)
-        s.world.compact()
-        s.world.faults.lift(fault)
-        await advance(40)
-        await eventually(lambda: any(not o.confirmed for o in s.gc.daemon.cluster.owners.owners))
-        for replica in list(s.world.containerssh.replicas):
-            s.world.crash(replica.process)
-        await advance(100)
-        await s.collected(alice="Ownerless")
-        await eventually(lambda: all(o.confirmed for o in s.gc.daemon.cluster.owners.owners))
-
-
-async def test_stopping_while_the_server_does_not_answer(tmp_path: Path) -> None:
-    async with World() as world:
-        world.faults.add(Fault("stall", verb="get", resource="namespaces"))
-        async with running(world.url, tmp_path) as gc:
-            await eventually(lambda: world.server.requests)
-            gc.stop.set()
-            async with asyncio.timeout(5):
-                await asyncio.wait({gc.task})
-
-
-async def test_being_killed_at_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
-    async with World() as world:
-        world.faults.add(Fault("stall", verb="get", resource="/version"))
-        before = asyncio.all_tasks()
-        metrics, stop = Metrics(dry_run=False), asyncio.Event()
-        async with connected(world.url, tmp_path, observer=metrics) as api:
-            task = asyncio.create_task(Daemon(Settings(), api, metrics).run(stop, "127.0.0.1", 0))
-            await eventually(lambda: any("_greet" in repr(each) for each in asyncio.all_tasks()))
-            task.cancel()
-            await asyncio.wait({task})
-            assert not any("daemon" in repr(each) for each in asyncio.all_tasks() - before)
-
-
 async def test_two_answers_to_who_owns_it_and_the_later_counts(tmp_path: Path) -> None:
     """The selector as the daemon has it is old: the fresh read goes by the new one."""
     async with scene(tmp_path, policy=Policy(owner_grace=30.0)) as s:
@@ -451,54 +306,3 @@ async def test_two_answers_to_who_owns_it_and_the_later_counts(tmp_path: Path) -
         assert s.gc.verdict("alice").reason is Reason.OWNERLESS
         await eventually(lambda: s.gc.logged("session_kept"))
         assert s.gc.collected() == {}
-
-
-async def test_a_conflict_without_a_change_does_not_spin(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
-        await s.open("alice")
-        s.world.faults.add(Fault("status", verb="delete", code=409))
-        await advance(3600)
-        await advance(60)
-        assert 1 <= s.deletions() <= 6
-        s.world.faults.clear()
-        await advance(20)
-        await s.collected(alice="OverAge")
-
-
-async def test_a_wrong_date_from_the_start_makes_nobody_old_enough_to_stay(tmp_path: Path) -> None:
-    # By such a date all that runs has started in the future, and must have started by now at the latest.
-    async with World(stamp=True, images={"late": Program(pull=125.0)}) as world:
-        world.deploy()
-        await world.ready()
-        world.open("alice")
-        world.open("bob", image="late")
-        await advance(130)
-        world.crash()
-        await advance(5)
-        world.faults.clock_offset = -7200.0
-        async with running(world.url, tmp_path) as gc:
-            await gc.synced()
-            world.faults.clock_offset = 0.0
-            await advance(75)
-            await eventually(lambda: gc.collected() == {"alice": "Ownerless", "bob": "StartTimeout"})
-
-
-@pytest.mark.parametrize("ahead", [7200.0, -7200.0])
-async def test_a_wrong_date_from_the_start_deletes_nobody(ahead: float, tmp_path: Path) -> None:
-    async with World() as world:
-        world.deploy()
-        await world.ready()
-        world.open("alice")
-        world.faults.clock_offset = ahead
-        async with running(world.url, tmp_path) as gc:
-            await gc.synced()
-            world.faults.clock_offset = 0.0
-            await advance(60)
-            assert gc.collected() == {}
-            assert world.lost_live() == []
-            assert gc.api.time.sure
-            assert abs(gc.api.time.now() - world.store.now()) < 1.1
-            # And it does its work.
-            world.crash()
-            await advance(75)
-            await eventually(lambda: gc.collected() == {"alice": "Ownerless"})
