@@ -79,5 +79,10 @@ def wire_pod(**fields: Any) -> Pod:
     return PODS.object(json.dumps(pod(**fields)).encode())
 
 
+def wire_workload(**selector: Any) -> Workload:
+    """A workload with this selector, decoded."""
+    return WORKLOADS.object(json.dumps({"metadata": pod()["metadata"], "spec": {"selector": selector}}).encode())
+
+
 PODS, WORKLOADS = Decoder(Pod), Decoder(Workload)
 """Read whole objects."""

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from ssh_session_gc.daemon.daemon import Daemon
 from ssh_session_gc.kube.client import Api, Observer, connect
 from ssh_session_gc.kube.config import loader
 from ssh_session_gc.kube.reflector import SILENCE
+from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import DryRun, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.builders import T
 from tests.support import eventually
 
 
@@ -54,6 +57,11 @@ async def connected(
         load = loader(None if server is None else str(server), None)
         async with connect(load, observer or Requests()) as api:
             yield api
+
+
+def tell_time(time: ServerTime, at: float = T) -> None:
+    """Has an answer that arrives now say that it is ``at``, a whole second."""
+    time.heard(formatdate(at, usegmt=True), asyncio.get_running_loop().time())
 
 
 @dataclass

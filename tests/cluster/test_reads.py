@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners, read_session
+from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners
 from ssh_session_gc.core.model import OwnerState, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
@@ -20,6 +19,7 @@ from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.builders import session
 from tests.harness import connected
 from tests.support import advance
 
@@ -31,7 +31,7 @@ KNOWN = Owners(watched_since=1.0)
 
 
 @dataclass
-class Cluster:
+class ReadsScene:
     """A cluster with one ContainerSSH in it, and somebody who asks."""
 
     world: World
@@ -62,8 +62,7 @@ class Cluster:
 
     def session(self, age: float = 0.0, stamp_uid: str = "", stamp_name: str = "") -> Session:
         """A session that was made so many seconds ago."""
-        created = self.world.store.now() - age
-        return Session("s", "s", "1", created, "Running", stamp_uid=stamp_uid, stamp_name=stamp_name)
+        return session(self.world.store.now() - age, stamp_uid=stamp_uid, stamp_name=stamp_name)
 
     async def known(self, settings: Settings = SETTINGS) -> Owners:
         """What somebody knows who has watched for long."""
@@ -78,14 +77,14 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+async def scene() -> AsyncIterator[ReadsScene]:
     async with World() as world:
         world.deploy()
         await asyncio.gather(world.ready(), advance(2))
         metrics = Metrics(dry_run=False)
         async with connected(world.url, observer=metrics) as api:
             await api.version()
-            yield Cluster(world, api, metrics)
+            yield ReadsScene(world, api, metrics)
 
 
 def alive(owners: Owners) -> set[str]:
@@ -93,152 +92,152 @@ def alive(owners: Owners) -> set[str]:
     return {owner.pod_uid for owner in owners.owners if owner.alive}
 
 
-async def test_it_reads_the_workload_and_its_pods_and_no_more(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        c.asked()
-        news = c.api.time.now() - 5
-        fresh = await read_owners(c.api, SETTINGS, KNOWN, "app=unheard-of", [c.session(age=60)], news)
-        assert alive(fresh) == {c.uid}
+async def test_it_reads_the_workload_and_its_pods_and_no_more() -> None:
+    async with scene() as s:
+        s.asked()
+        news = s.api.time.now() - 5
+        found = await read_owners(s.api, SETTINGS, KNOWN, "app=unheard-of", [s.session(age=60)], news)
+        assert alive(found) == {s.uid}
         # Whoever came and went since the watch last said anything is in no list.
-        assert fresh.last_gap is not None
-        assert fresh.last_gap.start == news
-        assert fresh.last_gap.end == pytest.approx(c.api.time.now(), abs=2)
-        assert fresh.watched_since == KNOWN.watched_since
-        assert c.asked() == [("get", "deployments"), ("list", "pods")]
+        assert found.last_gap is not None
+        assert found.last_gap.start == news
+        assert found.last_gap.end == pytest.approx(s.api.time.now(), abs=2)
+        assert found.watched_since == KNOWN.watched_since
+        assert s.asked() == [("get", "deployments"), ("list", "pods")]
         for verb, resource in (("get", "deployments"), ("list", "pods")):
             labels = {"verb": verb, "resource": resource, "code": "200"}
-            assert c.metrics.registry.get_sample_value("ssh_session_gc_api_requests_total", labels) == 1
+            assert s.metrics.registry.get_sample_value("ssh_session_gc_api_requests_total", labels) == 1
 
 
-async def test_without_its_workload_the_selector_that_it_had_finds_its_pods(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        assert await find_selector(c.api, SETTINGS) == "app=containerssh"
+async def test_without_its_workload_the_selector_that_it_had_finds_its_pods() -> None:
+    async with scene() as s:
+        assert await find_selector(s.api, SETTINGS) == "app=containerssh"
         nothing = Settings(owner=OwnerRef("deployment", OWNERS, "gone"))
-        assert await find_selector(c.api, nothing) == ""
-        assert alive(await read_owners(c.api, nothing, KNOWN, "app=containerssh", [], 1.0)) == {c.uid}
-        assert alive(await read_owners(c.api, nothing, KNOWN, "app=unheard-of", [], 1.0)) == set()
+        assert await find_selector(s.api, nothing) == ""
+        assert alive(await read_owners(s.api, nothing, KNOWN, "app=containerssh", [], 1.0)) == {s.uid}
+        assert alive(await read_owners(s.api, nothing, KNOWN, "app=unheard-of", [], 1.0)) == set()
 
 
-async def test_what_another_namespace_has_is_no_owner(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
+async def test_what_another_namespace_has_is_no_owner() -> None:
+    async with scene() as s:
         spec = {"containers": [{"name": "containerssh", "image": "x"}]}
         namesake = {"metadata": {"name": "namesake", "labels": {"app": "containerssh"}}, "spec": spec}
-        c.world.store.create(PODS, "default", namesake)
-        assert len(await list_owner_pods(c.api, SETTINGS, "app=containerssh")) == 1
+        s.world.store.create(PODS, "default", namesake)
+        assert len(await list_owner_pods(s.api, SETTINGS, "app=containerssh")) == 1
 
 
-async def test_where_a_label_names_the_owners_no_workload_is_looked_for(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        c.asked()
-        assert await find_selector(c.api, BY_LABEL) == "app=containerssh"
-        assert c.asked() == []
-        assert alive(await read_owners(c.api, BY_LABEL, KNOWN, "", [], 1.0)) == {c.uid}
+async def test_where_a_label_names_the_owners_no_workload_is_looked_for() -> None:
+    async with scene() as s:
+        s.asked()
+        assert await find_selector(s.api, BY_LABEL) == "app=containerssh"
+        assert s.asked() == []
+        assert alive(await read_owners(s.api, BY_LABEL, KNOWN, "", [], 1.0)) == {s.uid}
 
 
-async def test_the_workload_is_looked_for_where_it_is_said_to_be(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        c.world.store.create(DEPLOYMENTS, "default", {"metadata": {"name": OWNERS}, "spec": {"selector": {}}})
-        assert await find_selector(c.api, Settings(owner=OwnerRef("statefulset", OWNERS, OWNERS))) == ""
-        assert await find_selector(c.api, Settings(owner=OwnerRef("deployment", "default", OWNERS))) == ""
+async def test_the_workload_is_looked_for_where_it_is_said_to_be() -> None:
+    async with scene() as s:
+        s.world.store.create(DEPLOYMENTS, "default", {"metadata": {"name": OWNERS}, "spec": {"selector": {}}})
+        assert await find_selector(s.api, Settings(owner=OwnerRef("statefulset", OWNERS, OWNERS))) == ""
+        assert await find_selector(s.api, Settings(owner=OwnerRef("deployment", "default", OWNERS))) == ""
 
 
-async def test_the_owner_container_is_the_one_that_is_named(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        (pod,) = await list_owner_pods(c.api, Settings(owner_container="audit-log"), "app=containerssh")
+async def test_the_owner_container_is_the_one_that_is_named() -> None:
+    async with scene() as s:
+        (pod,) = await list_owner_pods(s.api, Settings(owner_container="audit-log"), "app=containerssh")
         assert (pod.container, pod.running) == ("audit-log", None)
-        (pod,) = await list_owner_pods(c.api, SETTINGS, "app=containerssh")
+        (pod,) = await list_owner_pods(s.api, SETTINGS, "app=containerssh")
         assert (pod.container, pod.running is None) == ("containerssh", False)
 
 
 @pytest.mark.parametrize(("verb", "resource"), [("get", "deployments"), ("list", "pods"), ("get", "pods")])
 @pytest.mark.parametrize("code", [403, 404, 500])
-async def test_a_read_that_fails_is_no_answer(tmp_path: Path, verb: str, resource: str, code: int) -> None:
-    async with cluster(tmp_path) as c:
-        session, known = c.session(), await c.known()
-        c.quarantine()
+async def test_a_read_that_fails_is_no_answer(verb: str, resource: str, code: int) -> None:
+    async with scene() as s:
+        one, known = s.session(), await s.known()
+        s.quarantine()
         # A 404 of a proxy's: the API server's own names its reason.
-        c.world.faults.add(Fault("status", verb=verb, resource=resource, code=code))
+        s.world.faults.add(Fault("status", verb=verb, resource=resource, code=code))
         with pytest.raises(ApiError):
-            await read_owners(c.api, SETTINGS, known, "app=containerssh", [session], c.api.time.now())
+            await read_owners(s.api, SETTINGS, known, "app=containerssh", [one], s.api.time.now())
 
 
-async def test_an_owner_pod_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        c.change(c.pod["metadata"]["name"], lambda pod: pod["status"].update(containerStatuses="none"))
+async def test_an_owner_pod_that_cannot_be_read_is_no_answer() -> None:
+    async with scene() as s:
+        s.change(s.pod["metadata"]["name"], lambda pod: pod["status"].update(containerStatuses="none"))
         with pytest.raises(Malformed, match=r"an owner Pod cannot be read: .*containerStatuses"):
-            await list_owner_pods(c.api, SETTINGS, "app=containerssh")
+            await list_owner_pods(s.api, SETTINGS, "app=containerssh")
 
 
-async def test_who_vanished_from_the_list_is_looked_up_by_name(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        session, known = c.session(), await c.known()
-        c.quarantine()
-        lost = known.lost(c.uid, c.api.time.now())
-        c.asked()
-        found = await look_up(c.api, SETTINGS, lost, [session])
-        assert c.asked() == [("get", "pods")]
+async def test_who_vanished_from_the_list_is_looked_up_by_name() -> None:
+    async with scene() as s:
+        one, known = s.session(), await s.known()
+        s.quarantine()
+        lost = known.lost(s.uid, s.api.time.now())
+        s.asked()
+        found = await look_up(s.api, SETTINGS, lost, [one])
+        assert s.asked() == [("get", "pods")]
         labels = {"verb": "get", "resource": "pods", "code": "200"}
-        assert c.metrics.registry.get_sample_value("ssh_session_gc_api_requests_total", labels) == 1
+        assert s.metrics.registry.get_sample_value("ssh_session_gc_api_requests_total", labels) == 1
         assert [owner.state for owner in found.owners] == [OwnerState.RUNNING]
         assert found.owners[0].container == "containerssh"
         # Where nobody waits for it, it is not asked for.
-        assert await look_up(c.api, SETTINGS, lost, []) == lost
-        assert c.asked() == []
+        assert await look_up(s.api, SETTINGS, lost, []) == lost
+        assert s.asked() == []
 
 
-async def test_who_is_found_by_name_is_judged_by_its_owner_container(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
+async def test_who_is_found_by_name_is_judged_by_its_owner_container() -> None:
+    async with scene() as s:
         settings = Settings(owner_container="audit-log")
-        session, known = c.session(), await c.known(settings)
-        c.quarantine()
-        found = await look_up(c.api, settings, known.lost(c.uid, c.api.time.now()), [session])
+        one, known = s.session(), await s.known(settings)
+        s.quarantine()
+        found = await look_up(s.api, settings, known.lost(s.uid, s.api.time.now()), [one])
         assert {owner.container for owner in found.owners if owner.alive} == {"audit-log"}
 
 
 @pytest.mark.parametrize("successor", [False, True])
-async def test_who_is_not_found_by_name_is_gone(tmp_path: Path, successor: bool) -> None:
-    async with cluster(tmp_path) as c:
-        session, known, uid = c.session(), await c.known(), c.uid
-        name = c.pod["metadata"]["name"]
-        c.quarantine()
-        c.world.store.delete(PODS, OWNERS, name, grace=0)
+async def test_who_is_not_found_by_name_is_gone(successor: bool) -> None:
+    async with scene() as s:
+        one, known, uid = s.session(), await s.known(), s.uid
+        name = s.pod["metadata"]["name"]
+        s.quarantine()
+        s.world.store.delete(PODS, OWNERS, name, grace=0)
         if successor:
             # Another Pod has its name now, and is no owner of anything.
-            c.world.store.create(
+            s.world.store.create(
                 PODS, OWNERS, {"metadata": {"name": name}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
             )
-        lost = known.lost(uid, c.api.time.now())
+        lost = known.lost(uid, s.api.time.now())
         await advance(30)
-        found = await look_up(c.api, SETTINGS, lost, [session])
+        found = await look_up(s.api, SETTINGS, lost, [one])
         assert [(owner.pod_uid, owner.alive, owner.confirmed) for owner in found.owners] == [(uid, False, True)]
         # Nobody saw it being deleted: it may have lived until now.
-        assert found.owners[0].finished == pytest.approx(c.api.time.now(), abs=5)
+        assert found.owners[0].finished == pytest.approx(s.api.time.now(), abs=5)
 
 
-async def test_a_creator_whom_no_selector_matches_is_looked_up_by_its_stamp(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        stranger = c.stranger()
+async def test_a_creator_whom_no_selector_matches_is_looked_up_by_its_stamp() -> None:
+    async with scene() as s:
+        stranger = s.stranger()
         uid = stranger["metadata"]["uid"]
-        stamped = c.session(stamp_uid=uid, stamp_name="stranger")
-        known = await c.known()
-        found = await look_up(c.api, SETTINGS, known, [stamped])
+        stamped = s.session(stamp_uid=uid, stamp_name="stranger")
+        known = await s.known()
+        found = await look_up(s.api, SETTINGS, known, [stamped])
         assert uid in alive(found)
         assert ownership(stamped, found, 2.0).since is None
         # By its uid alone, every Pod is looked through.
-        unnamed = c.session(stamp_uid=uid)
-        c.asked()
-        found = await look_up(c.api, SETTINGS, known, [unnamed])
+        unnamed = s.session(stamp_uid=uid)
+        s.asked()
+        found = await look_up(s.api, SETTINGS, known, [unnamed])
         assert uid in alive(found)
-        assert c.asked() == [("list", "pods")]
+        assert s.asked() == [("list", "pods")]
 
 
-async def test_of_several_stamps_without_a_name_each_is_looked_for(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        uid = c.stranger()["metadata"]["uid"]
-        known = await c.known()
-        sessions = [c.session(stamp_uid=uid), c.session(stamp_uid="unheard-of", stamp_name="unheard-of")]
-        assert uid in alive(await look_up(c.api, SETTINGS, known, sessions))
-        assert uid in alive(await look_up(c.api, SETTINGS, known, sessions[::-1]))
+async def test_of_several_stamps_without_a_name_each_is_looked_for() -> None:
+    async with scene() as s:
+        uid = s.stranger()["metadata"]["uid"]
+        known = await s.known()
+        sessions = [s.session(stamp_uid=uid), s.session(stamp_uid="unheard-of", stamp_name="unheard-of")]
+        assert uid in alive(await look_up(s.api, SETTINGS, known, sessions))
+        assert uid in alive(await look_up(s.api, SETTINGS, known, sessions[::-1]))
 
 
 @pytest.mark.parametrize(
@@ -252,51 +251,33 @@ async def test_of_several_stamps_without_a_name_each_is_looked_for(tmp_path: Pat
     ],
 )
 async def test_where_somebody_unseen_may_own_it_whoever_runs_the_owner_container_counts(
-    tmp_path: Path, container: str, wanted: str, counts: bool
+    container: str, wanted: str, counts: bool
 ) -> None:
-    async with cluster(tmp_path) as c:
-        stranger = c.stranger("sidecar", container)
+    async with scene() as s:
+        stranger = s.stranger("sidecar", container)
         # Older than what anybody has seen: it cannot be placed.
-        session = c.session(age=1000)
-        known = msgspec.structs.replace(await c.known(), watched_since=c.api.time.now())
-        found = await look_up(c.api, Settings(owner_container=wanted), known, [session])
+        one = s.session(age=1000)
+        known = msgspec.structs.replace(await s.known(), watched_since=s.api.time.now())
+        found = await look_up(s.api, Settings(owner_container=wanted), known, [one])
         assert (stranger["metadata"]["uid"] in alive(found)) is counts
         if counts:
             (seen,) = (owner for owner in found.owners if owner.pod == "stranger")
             assert seen.container == (wanted or "containerssh")
 
 
-async def test_where_no_owner_has_been_seen_the_container_has_its_usual_name(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        uid = c.stranger("containerssh")["metadata"]["uid"]
-        nobody = Owners().listed([], c.api.time.now())
-        assert uid in alive(await look_up(c.api, SETTINGS, nobody, [c.session(age=1000)]))
+async def test_where_no_owner_has_been_seen_the_container_has_its_usual_name() -> None:
+    async with scene() as s:
+        uid = s.stranger("containerssh")["metadata"]["uid"]
+        nobody = Owners().listed([], s.api.time.now())
+        assert uid in alive(await look_up(s.api, SETTINGS, nobody, [s.session(age=1000)]))
         other = Settings(owner_container="other")
-        assert alive(await look_up(c.api, other, nobody, [c.session(age=1000)])) == set()
+        assert alive(await look_up(s.api, other, nobody, [s.session(age=1000)])) == set()
 
 
-async def test_where_every_session_can_be_placed_nobody_else_is_looked_for(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        known = await c.known()
-        c.stranger("containerssh")
-        c.asked()
-        assert await look_up(c.api, SETTINGS, known, [c.session()]) == known
-        assert c.asked() == []
-
-
-async def test_a_session_is_read_again_as_the_one_that_it_was(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as c:
-        alice, bob = c.world.open("alice"), c.world.open("bob")
-        session = c.session()
-        known = msgspec.structs.replace(session, uid=alice.uid, name=alice.name)
-        c.asked()
-        found = await read_session(c.api, SETTINGS, known)
-        assert found is not None
-        assert (found.uid, found.user) == (alice.uid, "alice")
-        assert c.asked() == [("list", "pods")]
-        # Another one has its name now; or it matches the selector no longer; or it is gone.
-        assert await read_session(c.api, SETTINGS, msgspec.structs.replace(known, uid=bob.uid)) is None
-        c.world.store.update(PODS, SETTINGS.session_namespace, alice.name, lambda pod: pod["metadata"].pop("labels"))
-        assert await read_session(c.api, SETTINGS, known) is None
-        gone = msgspec.structs.replace(known, name="gone")
-        assert await read_session(c.api, SETTINGS, gone) is None
+async def test_where_every_session_can_be_placed_nobody_else_is_looked_for() -> None:
+    async with scene() as s:
+        known = await s.known()
+        s.stranger("containerssh")
+        s.asked()
+        assert await look_up(s.api, SETTINGS, known, [s.session()]) == known
+        assert s.asked() == []

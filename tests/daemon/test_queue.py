@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from ssh_session_gc.daemon.queue import Queue
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.builders import T, session, verdict
-from tests.harness import connected
+from tests.harness import connected, tell_time
 from tests.support import advance, eventually
 
 POLICY = Policy(ownerless=False)
@@ -42,7 +41,7 @@ class QueueScene:
 async def s() -> AsyncIterator[QueueScene]:
     """One to try it on."""
     async with connected("http://127.0.0.1:1") as api:
-        api.time.heard(formatdate(T, usegmt=True), asyncio.get_running_loop().time())
+        tell_time(api.time)
         cluster = Cluster(SETTINGS, api, Metrics(dry_run=False))
         yield QueueScene(cluster, Queue(cluster, api.time, POLICY))
 
