@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners
+from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners, read_session
 from ssh_session_gc.core.model import OwnerState, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
@@ -281,3 +281,21 @@ async def test_where_every_session_can_be_placed_nobody_else_is_looked_for() -> 
         s.asked()
         assert await look_up(s.api, SETTINGS, known, [s.session()]) == known
         assert s.asked() == []
+
+
+async def test_a_session_is_read_again_as_the_one_that_it_was() -> None:
+    async with scene() as s:
+        alice, bob = s.world.open("alice"), s.world.open("bob")
+        session = s.session()
+        known = msgspec.structs.replace(session, uid=alice.uid, name=alice.name)
+        s.asked()
+        found = await read_session(s.api, SETTINGS, known)
+        assert found is not None
+        assert (found.uid, found.user) == (alice.uid, "alice")
+        assert s.asked() == [("list", "pods")]
+        # Another one has its name now; or it matches the selector no longer; or it is gone.
+        assert await read_session(s.api, SETTINGS, msgspec.structs.replace(known, uid=bob.uid)) is None
+        s.world.store.update(PODS, SETTINGS.session_namespace, alice.name, lambda pod: pod["metadata"].pop("labels"))
+        assert await read_session(s.api, SETTINGS, known) is None
+        gone = msgspec.structs.replace(known, name="gone")
+        assert await read_session(s.api, SETTINGS, gone) is None

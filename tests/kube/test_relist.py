@@ -163,3 +163,11 @@ async def test_once_single_changes_suffice_again_there_are_no_more_lists(tmp_pat
         everything_changes(scene)
         await scene.mirrored()
         assert scene.mirror.lists == 2
+
+
+async def test_after_its_end_it_does_nothing(tmp_path: Path) -> None:
+    async with reflected(tmp_path) as scene:
+        await scene.mirrored()
+    scene.reflector.relist()
+    await advance(1)
+    assert scene.mirror.lists == 1

@@ -72,13 +72,16 @@ class Reflector(Generic[T]):
 
     async def run(self) -> None:
         """Runs until cancelled. Raises nothing that the API server could cause, only what the sink raises."""
-        while True:
-            try:
-                async with asyncio.timeout(None) as self._attempt:
-                    await self._follow()
-            except TimeoutError:
-                self._version = ""
-                self._sink.sync("it is read from the start")
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(None) as self._attempt:
+                        await self._follow()
+                except TimeoutError:
+                    self._version = ""
+                    self._sink.sync("it is read from the start")
+        finally:
+            self._attempt = None  # whoever says so afterwards says it to nobody
 
     def relist(self, collection: Collection[T] | None = None) -> None:
         """Begins anew with a list, whatever is under way: of another collection where one is given."""
