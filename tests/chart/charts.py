@@ -22,7 +22,7 @@ from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.options import read
 from ssh_session_gc.cli.program import cli
 from ssh_session_gc.cli.run import RunOptions
-from ssh_session_gc.sandbox import Rule
+from ssh_session_gc.sandbox import PolicyRule
 from ssh_session_gc.settings import Settings
 from tests import tools
 
@@ -127,10 +127,10 @@ def defaults() -> Document:
     return dict(yaml.safe_load((CHART / "values.yaml").read_text()))
 
 
-def granted(documents: Sequence[Document]) -> dict[str, list[Rule]]:
+def granted(documents: Sequence[Document]) -> dict[str, list[PolicyRule]]:
     """What the rendered Roles let each user do, as the sandbox enforces it."""
     roles = {(r["metadata"]["namespace"], r["metadata"]["name"]): r["rules"] for r in of_kind(documents, "Role")}
-    users: dict[str, list[Rule]] = {}
+    users: dict[str, list[PolicyRule]] = {}
     for binding in of_kind(documents, "RoleBinding"):
         namespace, to = binding["metadata"]["namespace"], binding["roleRef"]
         assert (to["apiGroup"], to["kind"]) == ("rbac.authorization.k8s.io", "Role")
@@ -139,7 +139,7 @@ def granted(documents: Sequence[Document]) -> dict[str, list[Rule]]:
             rules = users.setdefault(f"system:serviceaccount:{subject['namespace']}:{subject['name']}", [])
             for rule in roles[namespace, to["name"]]:
                 rules.append(
-                    Rule(
+                    PolicyRule(
                         tuple(rule["verbs"]),
                         tuple(rule["resources"]),
                         tuple(rule["apiGroups"]),

@@ -13,7 +13,7 @@ from hypothesis import example as for_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssh_session_gc.sandbox import Rule
+from ssh_session_gc.sandbox import PolicyRule
 from tests.chart import admission, charts
 from tests.chart.charts import Document
 
@@ -451,9 +451,9 @@ def test_containerssh_may_do_what_it_calls_and_nothing_outside() -> None:
     documents = part_of("role", config__sessionNamespace="elsewhere", containerssh__serviceAccount__create=True)
     assert not charts.of_kind(documents, "ClusterRole", "ClusterRoleBinding")
     assert charts.granted(documents)[SSH] == [
-        Rule(("create", "get", "list", "watch", "delete"), ("pods",), ("",), (), "elsewhere"),
-        Rule(("create",), ("pods/exec", "pods/attach"), ("",), (), "elsewhere"),
-        Rule(("get",), ("pods/log",), ("",), (), "elsewhere"),
+        PolicyRule(("create", "get", "list", "watch", "delete"), ("pods",), ("",), (), "elsewhere"),
+        PolicyRule(("create",), ("pods/exec", "pods/attach"), ("",), (), "elsewhere"),
+        PolicyRule(("get",), ("pods/log",), ("",), (), "elsewhere"),
     ]
 
 

@@ -17,7 +17,7 @@ import pytest
 from ssh_session_gc.daemon.daemon import StartError
 from ssh_session_gc.preview.permissions import lease_need, needs
 from ssh_session_gc.preview.snapshot import CannotRead, find_one
-from ssh_session_gc.sandbox import Identity, Rule, World
+from ssh_session_gc.sandbox import Identity, PolicyRule, World
 from ssh_session_gc.sandbox.api.objects import DAEMONSETS, EVENTS, LEASES, NAMESPACES, PODS, STATEFULSETS
 from ssh_session_gc.settings import DryRun, Settings
 from tests.chart import charts
@@ -67,10 +67,10 @@ def used(settings: Settings) -> set[Permission]:
     }
 
 
-def split(rules: list[Rule]) -> list[Rule]:
+def split(rules: list[PolicyRule]) -> list[PolicyRule]:
     """The same rules, each for one permission."""
     return [
-        Rule((verb,), (resource,), (group,), (name,) if name else (), rule.namespace)
+        PolicyRule((verb,), (resource,), (group,), (name,) if name else (), rule.namespace)
         for rule in rules
         for verb in rule.verbs
         for group in rule.api_groups
@@ -79,7 +79,7 @@ def split(rules: list[Rule]) -> list[Rule]:
     ]
 
 
-def permission(rule: Rule) -> Permission:
+def permission(rule: PolicyRule) -> Permission:
     """The one permission of a split rule."""
     (verb,), (resource,), (group,) = rule.verbs, rule.resources, rule.api_groups
     return verb, group, resource, rule.namespace or "*", "".join(rule.resource_names)
@@ -135,7 +135,7 @@ def test_the_account_is_that_of_the_pods() -> None:
 
 
 @asynccontextmanager
-async def world(rules: list[Rule], **more: Any) -> AsyncIterator[World]:
+async def world(rules: list[PolicyRule], **more: Any) -> AsyncIterator[World]:
     """A cluster in which the collector's account may do only this."""
     async with World(tokens={"": Identity(USER), TOKEN: Identity(USER)}, roles={USER: rules}, **more) as made:
         made.store.create(NAMESPACES, None, {"metadata": {"name": charts.NAMESPACE}})

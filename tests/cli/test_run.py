@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ssh_session_gc.sandbox import Fault, Identity, Rule, World
+from ssh_session_gc.sandbox import Fault, Identity, PolicyRule, World
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.certificates import server_tls
 from tests.cli.processes import SCRIPTS, process
@@ -64,7 +64,7 @@ async def test_it_deletes_and_says_so(tmp_path: Path) -> None:
 
 
 async def test_it_may_not_even_list_the_sessions(tmp_path: Path) -> None:
-    world = World(tokens={"t": Identity("gc")}, roles={"gc": [Rule(("get",), ("pods",))]})
+    world = World(tokens={"t": Identity("gc")}, roles={"gc": [PolicyRule(("get",), ("pods",))]})
     async with world:
         kubeconfig = world.kubeconfig(tmp_path / "kubeconfig", token="t")
         async with process(tmp_path, "--kubeconfig", str(kubeconfig)) as gc:

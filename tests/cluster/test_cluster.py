@@ -10,14 +10,14 @@ import pytest
 from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.cluster.source import Hopeless
 from ssh_session_gc.kube.client import Api
-from ssh_session_gc.sandbox import Identity, Rule, World
+from ssh_session_gc.sandbox import Identity, PolicyRule, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.harness import connected
 from tests.support import advance, eventually
 
-ANYTHING = Rule(("*",), ("*",), ("*",))
+ANYTHING = PolicyRule(("*",), ("*",), ("*",))
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssh_session_gc.sandbox import Identity, Rule, TrueSession, World
+from ssh_session_gc.sandbox import Identity, PolicyRule, TrueSession, World
 from ssh_session_gc.sandbox.api.objects import EVENTS, PODS
 from tests.harness import Running, running
 from tests.support import advance, eventually
@@ -77,18 +77,18 @@ def events(s: Scene) -> set[str]:
     return {event["reason"] for event in s.world.store.list(EVENTS, SESSIONS)}
 
 
-def grants(*denied: str) -> tuple[Rule, ...]:
+def grants(*denied: str) -> tuple[PolicyRule, ...]:
     """What the collector needs, without what is named ("delete pods")."""
     wanted = [
-        Rule(("get", "list", "watch", "delete"), ("pods",), namespace=SESSIONS),
-        Rule(("create",), ("events",), namespace=SESSIONS),
-        Rule(("get", "list", "watch"), ("deployments",), ("apps",), ("containerssh",), OWNERS),
-        Rule(("get", "list", "watch"), ("pods",), namespace=OWNERS),
+        PolicyRule(("get", "list", "watch", "delete"), ("pods",), namespace=SESSIONS),
+        PolicyRule(("create",), ("events",), namespace=SESSIONS),
+        PolicyRule(("get", "list", "watch"), ("deployments",), ("apps",), ("containerssh",), OWNERS),
+        PolicyRule(("get", "list", "watch"), ("pods",), namespace=OWNERS),
     ]
     rules = []
     for rule in wanted:
         verbs = tuple(v for v in rule.verbs if f"{v} {rule.resources[0]} {rule.namespace}" not in denied)
-        rules.append(Rule(verbs, rule.resources, rule.api_groups, rule.resource_names, rule.namespace))
+        rules.append(PolicyRule(verbs, rule.resources, rule.api_groups, rule.resource_names, rule.namespace))
     return tuple(rules)
 
 

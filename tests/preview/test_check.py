@@ -9,14 +9,14 @@ import pytest
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.preview.check import check
 from ssh_session_gc.preview.permissions import Finding, Mark, needs
-from ssh_session_gc.sandbox import Fault, Identity, Program, Rule, World
+from ssh_session_gc.sandbox import Fault, Identity, PolicyRule, Program, World
 from ssh_session_gc.sandbox.api.objects import CRONJOBS, LEASES, NAMESPACES, PODS
 from ssh_session_gc.settings import LeaseRef, OwnerRef, Settings
 from tests.preview.test_snapshot import reach
 from tests.support import advance
 
 LEASE = LeaseRef("ssh-sessions", "ssh-session-gc")
-MAY_LEASE = Rule(("get", "create", "update"), ("leases",), ("coordination.k8s.io",))
+MAY_LEASE = PolicyRule(("get", "create", "update"), ("leases",), ("coordination.k8s.io",))
 
 
 async def findings(world: World, tmp_path: Path, *, lease: LeaseRef | None = None, **settings: Any) -> list[Finding]:
@@ -42,10 +42,10 @@ def cluster(**more: Any) -> World:
     return World(began=time.time(), **more)
 
 
-def rules(*, without: str = "") -> list[Rule]:
+def rules(*, without: str = "") -> list[PolicyRule]:
     """The rules that the daemon needs, without one permission ("delete pods ssh-sessions")."""
     return [
-        Rule((verb,), (resource.plural,), (resource.group,), (name,) if name else (), namespace)
+        PolicyRule((verb,), (resource.plural,), (resource.group,), (name,) if name else (), namespace)
         for resource, namespace, verbs, _, name in needs(Settings())
         for verb in verbs
         if f"{verb} {resource.plural} {namespace}" != without

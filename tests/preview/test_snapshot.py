@@ -13,7 +13,7 @@ from ssh_session_gc.core.plan import Plan, Snapshot, make
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listing import PAGE
 from ssh_session_gc.preview.snapshot import CannotRead, find_one, read
-from ssh_session_gc.sandbox import Fault, Identity, Rule, World
+from ssh_session_gc.sandbox import Fault, Identity, PolicyRule, World
 from ssh_session_gc.sandbox.api.objects import NAMESPACES, PODS
 from ssh_session_gc.sandbox.story import PAST, QUICK, lived_in
 from ssh_session_gc.settings import OwnerRef, Settings
@@ -50,7 +50,7 @@ async def error(world: World, tmp_path: Path, name: str = "", **settings: Any) -
     return str(caught.value)
 
 
-def restricted(*rules: Rule) -> World:
+def restricted(*rules: PolicyRule) -> World:
     """A cluster in which our token allows only this."""
     return World(tokens={"t": Identity("gc")}, roles={"gc": list(rules)})
 
@@ -129,13 +129,13 @@ async def test_without_permission_to_list_sessions_there_is_nothing_to_show(tmp_
     ("rules", "unknown"),
     [
         ([], "the owners cannot be read: 403 Forbidden"),
-        ([Rule(READ, ("deployments",), ("apps",))], "the owners cannot be read: 403 Forbidden"),
+        ([PolicyRule(READ, ("deployments",), ("apps",))], "the owners cannot be read: 403 Forbidden"),
     ],
 )
 async def test_without_permission_to_see_owners_nobody_is_ownerless(
-    rules: list[Rule], unknown: str, tmp_path: Path
+    rules: list[PolicyRule], unknown: str, tmp_path: Path
 ) -> None:
-    async with restricted(Rule(READ, ("pods",), namespace="ssh-sessions"), *rules) as world:
+    async with restricted(PolicyRule(READ, ("pods",), namespace="ssh-sessions"), *rules) as world:
         world.deploy()
         await world.ready()
         world.open("alice")
@@ -214,7 +214,7 @@ async def test_one_session(tmp_path: Path) -> None:
         assert await error(world, tmp_path, session.name) == (
             f"Pod {session.name} is no session: it does not match containerssh.io/session=true (--session-selector)"
         )
-    async with restricted(Rule(("list",), ("pods",))) as world:
+    async with restricted(PolicyRule(("list",), ("pods",))) as world:
         assert "403 Forbidden" in await error(world, tmp_path, "nope")
 
 

@@ -9,7 +9,7 @@ from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.plan import Wanted
 from ssh_session_gc.preview.snapshot import CannotRead
 from ssh_session_gc.preview.watch import watching
-from ssh_session_gc.sandbox import Identity, Rule, World
+from ssh_session_gc.sandbox import Identity, PolicyRule, World
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.preview.test_snapshot import reach
@@ -48,7 +48,7 @@ async def test_its_dues_move_with_the_api_servers_clock(tmp_path: Path) -> None:
 
 
 async def test_without_permission_there_is_nothing_to_follow(tmp_path: Path) -> None:
-    rules = [Rule(verbs=("get", "list"), resources=("deployments",))]
+    rules = [PolicyRule(verbs=("get", "list"), resources=("deployments",))]
     async with (
         World(tokens={"t": Identity("gc")}, roles={"gc": rules}) as world,
         reach(world, tmp_path) as api,
@@ -60,7 +60,7 @@ async def test_without_permission_there_is_nothing_to_follow(tmp_path: Path) -> 
 
 async def test_a_permission_that_is_taken_away_later_leaves_a_plan_that_says_so(tmp_path: Path) -> None:
     async with (
-        World(tokens={"t": Identity("gc")}, roles={"gc": [Rule(("*",), ("*",), ("*",))]}) as world,
+        World(tokens={"t": Identity("gc")}, roles={"gc": [PolicyRule(("*",), ("*",), ("*",))]}) as world,
         reach(world, tmp_path) as api,
         watching(api, Settings(), Metrics(dry_run=True)) as live,
     ):

@@ -10,11 +10,11 @@ their owners need, and are held to recordings of a real cluster. Knows nothing o
 Each knows those above it, and none below it.
 """
 
-from ssh_session_gc.sandbox.api.authorization import Identity, Rule
+from ssh_session_gc.sandbox.api.authorization import Identity, PolicyRule
 from ssh_session_gc.sandbox.api.faults import Fault, Faults
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.node.programs import Program
 from ssh_session_gc.sandbox.replay import Replay
 from ssh_session_gc.sandbox.world import World
 
-__all__ = ["Fault", "Faults", "Identity", "Program", "Replay", "Rule", "TrueSession", "World"]
+__all__ = ["Fault", "Faults", "Identity", "PolicyRule", "Program", "Replay", "TrueSession", "World"]

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from ssh_session_gc.sandbox.api import protobuf
-from ssh_session_gc.sandbox.api.authorization import ADMIN, Identity, Rule
+from ssh_session_gc.sandbox.api.authorization import ADMIN, Identity, PolicyRule
 from tests.sandbox.api.serving import NAMESPACE, Answer, Client, add, serving
 
 PODS_PATH = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -27,9 +27,9 @@ async def _ask(client: Client, method: str, path: str, body: Any = None) -> Answ
 
 async def test_rules_say_what_a_user_may_do() -> None:
     rules = [
-        Rule(("get", "list", "watch"), ("pods",), namespace=NAMESPACE),
-        Rule(("delete",), ("pods",), resource_names=("a",), namespace=NAMESPACE),
-        Rule(("get",), ("deployments",), ("apps",)),
+        PolicyRule(("get", "list", "watch"), ("pods",), namespace=NAMESPACE),
+        PolicyRule(("delete",), ("pods",), resource_names=("a",), namespace=NAMESPACE),
+        PolicyRule(("get",), ("deployments",), ("apps",)),
     ]
     async with serving(tokens=TOKENS, roles={USER: rules}) as client:
         add(client.store, "a", "b")
@@ -53,7 +53,7 @@ async def test_rules_say_what_a_user_may_do() -> None:
 
 
 async def test_rules_with_names_let_one_list_only_that_name() -> None:
-    rules = [Rule(("list", "watch"), ("deployments",), ("apps",), ("d",), NAMESPACE)]
+    rules = [PolicyRule(("list", "watch"), ("deployments",), ("apps",), ("d",), NAMESPACE)]
     async with serving(tokens=TOKENS, roles={USER: rules}) as client:
         path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
         assert (await _ask(client, "GET", path)).status == 403
@@ -66,7 +66,7 @@ async def test_rules_with_names_let_one_list_only_that_name() -> None:
 async def test_permission_may_come_while_the_server_runs() -> None:
     async with serving(tokens=TOKENS, roles={}) as client:
         assert (await _ask(client, "GET", PODS_PATH)).status == 403
-        client.server.roles = {USER: [Rule(("*",), ("*",), ("*",))]}
+        client.server.roles = {USER: [PolicyRule(("*",), ("*",), ("*",))]}
         assert (await _ask(client, "GET", PODS_PATH)).status == 200
 
 

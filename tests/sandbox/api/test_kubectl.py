@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from ssh_session_gc.sandbox.api.authorization import Identity, Rule
+from ssh_session_gc.sandbox.api.authorization import Identity, PolicyRule
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, EVENTS, LEASES, NODES, PODS, Change, Object, timestamp
 from ssh_session_gc.sandbox.api.storage import Store
 from tests import tools
@@ -218,7 +218,7 @@ async def test_delete_waits_until_the_pod_is_gone(kubectl: Kubectl) -> None:
 
 
 async def test_auth_can_i(tmp_path: Path) -> None:
-    roles = {"gc": [Rule(("list",), ("pods",), namespace=NAMESPACE)]}
+    roles = {"gc": [PolicyRule(("list",), ("pods",), namespace=NAMESPACE)]}
     # kubectl sends a token over TLS only.
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)

@@ -26,7 +26,7 @@ ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PolicyRule:
     """One rule of a Role; ``*`` stands for all. A subresource is spelled ``pods/status``."""
 
     verbs: tuple[str, ...]
@@ -50,7 +50,7 @@ class Access:
     name: str = ""
 
 
-Roles = Mapping[str, Sequence[Rule]]
+Roles = Mapping[str, Sequence[PolicyRule]]
 """The rules of each user, by name."""
 
 
@@ -103,7 +103,7 @@ def self_review(who: Identity) -> Object:
     return head | {"status": {"userInfo": user}}
 
 
-def _grants(rule: Rule, access: Access) -> bool:
+def _grants(rule: PolicyRule, access: Access) -> bool:
     return (
         _in(access.verb, rule.verbs)
         and _in(access.group, rule.api_groups)

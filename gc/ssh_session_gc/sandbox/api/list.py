@@ -33,7 +33,7 @@ class _Token(msgspec.Struct):
     start: str
 
 
-class Page(NamedTuple):
+class ListPage(NamedTuple):
     """The objects of an answer, and the metadata of the list."""
 
     items: list[Object]
@@ -47,7 +47,7 @@ def page(
     labels: Selector,
     fields: FieldSelector,
     query: Mapping[str, str],
-) -> Page:
+) -> ListPage:
     """The page that the query asks for. Raises Refusal: 400, 410 (token or version too old), 422, 504 (too new)."""
     # A negative limit is none.
     limit = 0 if query.get("limit", "").startswith("-") else number(query, "limit") or 0
@@ -55,13 +55,13 @@ def page(
     metadata: Object = {"resourceVersion": str(store.rv if rv is None else rv)}
     found = store.scan(res, namespace, labels, fields, start=start, rv=rv)
     if not limit:
-        return Page([obj for _, obj in found], metadata)
+        return ListPage([obj for _, obj in found], metadata)
     rows = list(islice(found, limit + 1))
     if len(rows) > limit:
         metadata["continue"] = _encoded(int(metadata["resourceVersion"]), rows[limit - 1][0] + "\0")
         if not labels.requirements and not fields.terms:
             metadata["remainingItemCount"] = 1 + sum(1 for _ in found)
-    return Page([obj for _, obj in rows[:limit]], metadata)
+    return ListPage([obj for _, obj in rows[:limit]], metadata)
 
 
 def number(query: Mapping[str, str], key: str) -> int | None:

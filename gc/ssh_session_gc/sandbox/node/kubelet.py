@@ -12,7 +12,7 @@ from types import MappingProxyType
 from ssh_session_gc.sandbox.api.listeners import Listeners
 from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.storage import Store
-from ssh_session_gc.sandbox.node.podstatus import KILLED, PodStatus, running
+from ssh_session_gc.sandbox.node.podstatus import KILLED, StatusWriter, running
 from ssh_session_gc.sandbox.node.podworker import PodWorker
 from ssh_session_gc.sandbox.node.programs import Process, Program
 
@@ -97,7 +97,7 @@ class Kubelet:
             if process is not None and container in (None, name):
                 self.end(process, exit_code)
 
-    def begin(self, status: PodStatus, container: str, program: Program) -> Process:
+    def begin(self, status: StatusWriter, container: str, program: Program) -> Process:
         """Starts a process, now."""
         process = Process(status.name, status.uid, status.namespace, container, program, self.now())
         self.processes[status.uid, container] = process

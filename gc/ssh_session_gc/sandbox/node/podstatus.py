@@ -28,8 +28,8 @@ UNKNOWN: Object = {
 
 
 @dataclass
-class ContainerStatus:
-    """The status of one container."""
+class ContainerReport:
+    """What its node reports of one container."""
 
     state: Object = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
     last: Object = field(default_factory=dict)
@@ -42,8 +42,8 @@ class ContainerStatus:
         return "running" in self.state
 
 
-class PodStatus:
-    """The status of one Pod, whose attributes are changed and then written."""
+class StatusWriter:
+    """Writes the status of one Pod: its attributes are changed, then written all at once."""
 
     def __init__(self, pod: Object, store: Store, now: Callable[[], float]) -> None:
         """``now`` is the node's clock."""
@@ -53,7 +53,7 @@ class PodStatus:
         self.sandbox = False
         """Whether the Pod has a sandbox to run containers in."""
         self.ip = ""
-        self.containers = {container["name"]: ContainerStatus() for container in pod["spec"]["containers"]}
+        self.containers = {container["name"]: ContainerReport() for container in pod["spec"]["containers"]}
         self._store, self._now = store, now
         self._began = timestamp(now())
 

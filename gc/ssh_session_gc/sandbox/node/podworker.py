@@ -13,7 +13,7 @@ from ssh_session_gc.sandbox.api.listeners import Listeners
 from ssh_session_gc.sandbox.api.objects import PODS, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
-from ssh_session_gc.sandbox.node.podstatus import KILLED, UNKNOWN, PodStatus, terminated, waiting
+from ssh_session_gc.sandbox.node.podstatus import KILLED, UNKNOWN, StatusWriter, terminated, waiting
 from ssh_session_gc.sandbox.node.programs import Process, Program
 
 PULL_RETRY = 10.0
@@ -40,7 +40,7 @@ class Runtime(Protocol):
     def now(self) -> float:
         """The node's clock."""
 
-    def begin(self, status: PodStatus, container: str, program: Program) -> Process:
+    def begin(self, status: StatusWriter, container: str, program: Program) -> Process:
         """Starts a process."""
 
     def end(self, process: Process, exit_code: int) -> None:
@@ -56,7 +56,7 @@ class PodWorker:
     def __init__(self, kubelet: Runtime, pod: Object) -> None:
         self._kubelet, self._pod = kubelet, pod
         self._loop = asyncio.get_running_loop()
-        self.status = PodStatus(pod, kubelet.store, kubelet.now)
+        self.status = StatusWriter(pod, kubelet.store, kubelet.now)
         self._deleted = asyncio.Event()
         self._grace = math.inf
         self._deadline = math.inf
