@@ -23,13 +23,12 @@ from ssh_session_gc.core.owners import REMEMBERED
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.deletion import Result
-from ssh_session_gc.kube.client import connect
-from ssh_session_gc.kube.config import loader
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.api.objects import LEASES, PODS, Change, Object, Resource
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
+from tests.harness import connected
 from tests.simulation.happenings import IMAGES, OWNERS, Happenings
 from tests.simulation.truth import Truth
 from tests.simulation.virtual import CALLER, WHO, VirtualLoop
@@ -176,7 +175,7 @@ class Campaign:
         stop, made = asyncio.Event(), asyncio.get_running_loop().create_future()
 
         async def live() -> None:
-            async with connect(loader(str(self._kubeconfig), None), Metrics(dry_run=False)) as api:
+            async with connected(self._kubeconfig, observer=Metrics(dry_run=False)) as api:
                 daemon = Daemon(settings, api, Metrics(dry_run=False))
                 self._take_down_reasons(name, daemon)
                 made.set_result(daemon)
@@ -278,8 +277,8 @@ class Campaign:
     def _is_stranger(self, who: str, uid: str) -> bool:
         """Whether this collector cannot have known the session's owner but by name: it came and went while its events
         were still on their way, or lost, or it was in no list any more when the collector came."""
-        views = (each.daemon.cluster for each in self._replicas if each.name == who)
-        known = {owner.pod_uid for view in views for owner in view.owners.owners}
+        clusters = (each.daemon.cluster for each in self._replicas if each.name == who)
+        known = {owner.pod_uid for cluster in clusters for owner in cluster.owners.owners}
         session = self._world.containerssh.sessions.get(uid)
         if session is None or session.creator.pod_uid in known:
             return False
@@ -335,11 +334,11 @@ class Campaign:
 
     def _compare(self) -> None:
         for replica in self._replicas:
-            self._compare_view(replica)
+            self._compare_cluster(replica)
         if left := self._left():
             raise Broken(f"tasks are left behind: {dict(left)}")
 
-    def _compare_view(self, replica: Replica) -> None:
+    def _compare_cluster(self, replica: Replica) -> None:
         """Whether it sees what is there, and remembers no more than that."""
         cluster, collector = replica.daemon.cluster, replica.daemon.collector
         queue = collector.queue
@@ -352,10 +351,10 @@ class Campaign:
         if seen != there:
             raise Broken(f"{replica.name} sees {set(seen.items()) ^ set(there.items())} otherwise than it is")
         living = {each.process.pod_uid for each in self._world.containerssh.replicas if each.online}
-        missed = living - {owner.pod_uid for owner in cluster.owners.owners}
+        unseen = living - {owner.pod_uid for owner in cluster.owners.owners}
         listed = {pod["metadata"]["uid"] for pod in self._world.store.list(PODS, "containerssh", OWNERS)}
-        if missed & listed:
-            raise Broken(f"{replica.name} does not see the owners {missed & listed}")
+        if unseen & listed:
+            raise Broken(f"{replica.name} does not see the owners {unseen & listed}")
         ended = [owner for owner in cluster.owners.owners if owner.confirmed and not owner.alive]
         if len(ended) > REMEMBERED:
             raise Broken(f"{replica.name} remembers {len(ended)} owners that have ended")

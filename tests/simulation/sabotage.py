@@ -130,14 +130,14 @@ def _read_as(read: Callable[[Pod, str], OwnerPod]) -> None:
         replace(where, "owner_pod", read)
 
 
-def leaving_is_ended() -> None:
+def terminating_is_ended() -> None:
     """An owner that drains is taken for dead."""
 
-    def leaving(pod: Pod, wanted: str) -> OwnerPod:
+    def read(pod: Pod, wanted: str) -> OwnerPod:
         told = owner_pod(pod, wanted)
         return msgspec.structs.replace(told, final=True) if told.terminating else told
 
-    _read_as(leaving)
+    _read_as(read)
 
 
 def sidecar_is_owner() -> None:
@@ -301,7 +301,7 @@ SABOTAGES: dict[str, int] = {
     "looked_up_once_for_all": 1,
     "unreachable_is_ended": 4,
     "starting_is_ended": 2,
-    "leaving_is_ended": 3,
+    "terminating_is_ended": 3,
     "sidecar_is_owner": 4,
     "no_clock_tolerance": 31,
     "no_gap": 56,
