@@ -4,9 +4,7 @@ Everything is in one process on a loop without a clock (``tests.simulation.virtu
 """
 
 import asyncio
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohappyeyeballs
@@ -14,18 +12,17 @@ import structlog
 
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon
-from ssh_session_gc.kube.client import Api, connect
-from ssh_session_gc.kube.config import loader
+from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.listing import Collection, list_all
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Pod
 from ssh_session_gc.sandbox.api import objects
-from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.bench import pods
 from tests.bench.sandbox import Server
+from tests.harness import connected
 from tests.simulation.virtual import VirtualLoop, start_connection
 
 HOUR = 3600.0
@@ -91,21 +88,19 @@ async def _hour(client: str, hourly: int) -> Cost:
         lease=LeaseRef(pods.OWNERS, "ssh-session-gc") if client == "elected" else None,
     )
     metrics, stop = Metrics(dry_run=False), asyncio.Event()
-    with tempfile.TemporaryDirectory() as folder:
-        path = write_kubeconfig(Path(folder) / "kubeconfig", url)
-        async with connect(loader(str(path), None), metrics) as api:
-            work = _poll(api) if client == "poller" else Daemon(settings, api, metrics).run(stop, "127.0.0.1", 0)
-            working = asyncio.create_task(work)
-            await asyncio.sleep(SETTLED)
-            await server.requests()
-            loop.size, until = 0, loop.time() + HOUR
-            visitors = asyncio.create_task(_visitors(server, hourly))
-            await asyncio.sleep(until - loop.time())
-            verbs, size = Counter(f"{verb} {resource}" for verb, resource in await server.requests()), loop.size
-            stop.set()
-            for task in (visitors, *([working] if client == "poller" else [])):
-                task.cancel()
-            await asyncio.gather(visitors, working, return_exceptions=True)
+    async with connected(url, observer=metrics) as api:
+        work = _poll(api) if client == "poller" else Daemon(settings, api, metrics).run(stop, "127.0.0.1", 0)
+        working = asyncio.create_task(work)
+        await asyncio.sleep(SETTLED)
+        await server.requests()
+        loop.size, until = 0, loop.time() + HOUR
+        visitors = asyncio.create_task(_visitors(server, hourly))
+        await asyncio.sleep(until - loop.time())
+        verbs, size = Counter(f"{verb} {resource}" for verb, resource in await server.requests()), loop.size
+        stop.set()
+        for task in (visitors, *([working] if client == "poller" else [])):
+            task.cancel()
+        await asyncio.gather(visitors, working, return_exceptions=True)
     await server.api.stop()
     return Cost(sum(verbs.values()), size, dict(verbs), verbs["delete pods"])
 
