@@ -52,7 +52,7 @@ ALIVE = owners_of(owner_pod(created=T - 600, running=T - 590), at=T - 500)
 
 
 def verdict(**fields: Any) -> Verdict:
-    """A session is to be deleted, because of its age."""
+    """The verdict on a session that is over age since long ago: delete it."""
     made: dict[str, Any] = {"action": Action.COLLECT, "reason": Reason.OVER_AGE, "due": 0.0}
     return Verdict(**made | fields)
 

@@ -64,7 +64,7 @@ class Report:
 
 
 class Campaign:
-    """One seed's run."""
+    """The run of one seed: a world, its collectors and what must hold of both."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)  # decides everything
@@ -142,7 +142,7 @@ class Campaign:
     # The collectors
 
     async def restart_collector(self) -> None:
-        """A collector stops, or is killed, and another one starts, be it with a wrong date at first."""
+        """A collector stops, or is killed, and another one starts, now and then with a wrong date at first."""
         replica = self.rng.choice(self._replicas)
         self._happenings.nemesis.reach_all()
         self._world.faults.clear()

@@ -23,7 +23,7 @@ IMAGES = {"slow": Program(pull=100.0), "sluggish": Program(pull=30.0, start=5.0)
 
 
 class Happenings:
-    """What may happen, and what is going on at present."""
+    """Does things to a world, each as often as its weight says."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Happenings:
         return list(weights), list(weights.values())
 
     async def calm(self) -> None:
-        """Nothing is wrong any more."""
+        """Ends everything that is wrong, on the way and in the nodes."""
         await self.nemesis.calm()
         self.heal()
 

@@ -22,7 +22,7 @@ class Broken(AssertionError):
 
 @dataclass
 class Replica:
-    """One collector."""
+    """A collector that runs as a process of its own would."""
 
     name: str
     stop: asyncio.Event

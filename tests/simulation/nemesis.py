@@ -18,7 +18,7 @@ NAMESPACES = ("ssh-sessions", "containerssh")
 
 
 class Nemesis:
-    """What may go wrong, and what does at present."""
+    """Breaks what lies between the API server and the collectors, and mends it."""
 
     def __init__(
         self, rng: random.Random, world: World, kubeconfig: Path, collectors: Callable[[], Sequence[str]]
@@ -60,7 +60,7 @@ class Nemesis:
         }
 
     async def calm(self) -> None:
-        """Nothing is wrong any more."""
+        """Ends everything that goes wrong."""
         if self._restart is not None:
             await self._restart
         self.reach_all()
@@ -101,7 +101,7 @@ class Nemesis:
         self._world.faults.add(Fault("delay", verb="watch", seconds=seconds, times=self._rng.randint(1, 4)))
 
     def repeat_watches(self) -> None:
-        """Events come twice, be it on a watch that goes on or on one that is taken up again."""
+        """Events come twice, on watches that go on and on those that are taken up again."""
         self._world.faults.repeat_watches(namespace=self._namespace())
 
     def expire(self) -> None:
@@ -188,7 +188,7 @@ class Nemesis:
             self._mend()
 
     def pause(self) -> None:
-        """One collector's process stands still for a while, be it the leader's."""
+        """One collector's process stands still for a while, even the leader's."""
         running = [each for each in self._collectors() if not self._loop.is_paused(each)]
         if running:
             who = self._rng.choice(running)
