@@ -4,6 +4,7 @@ Knows what a healthy cluster looks like at three o'clock. Does not know any clus
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ssh_session_gc.core.model import Action, Reason, Session, Verdict
@@ -51,7 +52,7 @@ ALIVE = owners_of(owner_pod(created=T - 600, running=T - 590), at=T - 500)
 
 
 def verdict(**fields: Any) -> Verdict:
-    """A session is to be deleted, because of its age."""
+    """The verdict on a session that is over age since long ago: delete it."""
     made: dict[str, Any] = {"action": Action.COLLECT, "reason": Reason.OVER_AGE, "due": 0.0}
     return Verdict(**made | fields)
 
@@ -74,8 +75,19 @@ def pod(**fields: Any) -> dict[str, Any]:
     }
 
 
+def new_pod(
+    name: str = "", *, node: str = "", labels: Mapping[str, str] | None = None, **metadata: Any
+) -> dict[str, Any]:
+    """A Pod to create, as JSON, bound to a node if one is given."""
+    named = {"name": name} if name else {"generateName": "containerssh-"}
+    spec: dict[str, Any] = {"containers": [{"name": "shell", "image": "shell:1"}]} | (
+        {"nodeName": node} if node else {}
+    )
+    return {"metadata": named | {"labels": dict(labels or {})} | metadata, "spec": spec}
+
+
 def wire_pod(**fields: Any) -> Pod:
-    """The same, decoded."""
+    """A Pod as ``pod`` makes it, decoded."""
     return PODS.object(json.dumps(pod(**fields)).encode())
 
 

@@ -31,7 +31,7 @@ class NotThere(Exception):
 
 
 @dataclass(frozen=True)
-class Running:
+class ControlPlaneServer:
     """A control plane that runs."""
 
     url: str
@@ -40,7 +40,7 @@ class Running:
 
 
 @contextmanager
-def control_plane(folder: Path, authority: trustme.CA) -> Iterator[Running]:
+def control_plane(folder: Path, authority: trustme.CA) -> Iterator[ControlPlaneServer]:
     """Runs one, with its data in this folder. Raises NotThere."""
     etcd, server = _binary("etcd"), _binary("kube-apiserver")
     client, peer, port = _ports(3)
@@ -77,7 +77,7 @@ def control_plane(folder: Path, authority: trustme.CA) -> Iterator[Running]:
     ]
     try:
         _wait(f"https://127.0.0.1:{port}/readyz", folder / "ca.pem", running[1], folder / "kube-apiserver.log")
-        yield Running(f"https://127.0.0.1:{port}", folder / "ca.pem")
+        yield ControlPlaneServer(f"https://127.0.0.1:{port}", folder / "ca.pem")
     finally:
         for process in reversed(running):
             process.terminate()

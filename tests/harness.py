@@ -37,7 +37,7 @@ class Requests:
         self.seen: list[tuple[str, str, str]] = []
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """Remembers it."""
+        """Remembers the request, and sees that it took no negative time."""
         assert seconds >= 0
         self.seen.append((verb, resource, code))
 

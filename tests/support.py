@@ -64,7 +64,7 @@ async def advance(seconds: float) -> None:
 
 async def settle() -> None:
     """Returns when nothing more happens without the time moving on, as far as a few milliseconds can tell. A busy
-    machine may take longer: what a test waits for belongs into ``eventually``, this only makes the way short."""
+    machine may take longer: what a test waits for belongs into ``eventually``, and this only shortens the wait."""
     loop = cast(SkippingLoop, asyncio.get_running_loop())
     quiet = 0
     while quiet < QUIET:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests import tools
 from tests.bench.programs import Daemon, bare
 from tests.bench.report import Row, Sample, beside, growth
-from tests.bench.setting import Bench, Server
+from tests.bench.setting import Bench, SteeredServer
 
 CONCURRENCY = 32
 """The daemon's default."""
@@ -66,7 +66,7 @@ def figures(bench: Bench) -> list[Row]:
     return rows
 
 
-def _collected(bench: Bench, server: Server, size: int, owner: int) -> tuple[float, float]:
+def _collected(bench: Bench, server: SteeredServer, size: int, owner: int) -> tuple[float, float]:
     """Orphans so many sessions. Gives the rate, and the seconds from due to the last."""
     server.empty()
     server.fill(size, owner=owner)
@@ -78,7 +78,7 @@ def _collected(bench: Bench, server: Server, size: int, owner: int) -> tuple[flo
     return _rate(accepted), max(accepted.values()) - due
 
 
-def _deleted(bench: Bench, server: Server, size: int, *, models: bool) -> float:
+def _deleted(bench: Bench, server: SteeredServer, size: int, *, models: bool) -> float:
     server.empty()
     names = server.fill(size)
     with bare(server.kubeconfig, bench.folder, CONCURRENCY, models=models) as peer:
@@ -87,7 +87,7 @@ def _deleted(bench: Bench, server: Server, size: int, *, models: bool) -> float:
     return _rate(server.accepted(size))
 
 
-def _cron(bench: Bench, server: Server, size: int) -> float:
+def _cron(bench: Bench, server: SteeredServer, size: int) -> float:
     server.empty()
     server.fill(size, age=OLD)
     loop(bench.folder, server.kubeconfig, server.cutoff)

@@ -10,7 +10,7 @@ import time
 
 from tests.bench.programs import Daemon, Program, bare
 from tests.bench.report import Row, Sample, beside, growth
-from tests.bench.setting import Bench, Server
+from tests.bench.setting import Bench, SteeredServer
 
 SPACING = 1.07
 """Seconds between two sessions that fall due: metrics are counted once a second at the most. Not a whole one, so that
@@ -36,7 +36,7 @@ def over_age(bench: Bench) -> list[Row]:
     return [*rows, growth("lag", "lag by the daemon", [(row.size, row.ours.value) for row in rows if row.goal])]
 
 
-def _over_age(bench: Bench, server: Server, size: int) -> list[Row]:
+def _over_age(bench: Bench, server: SteeredServer, size: int) -> list[Row]:
     count = bench.scale.lags
     spare = server.fill(count)
     with (
@@ -72,7 +72,7 @@ def ownerless(bench: Bench) -> list[Row]:
     return [beside("lag", what, lags.own, "bare DELETE", lags.bare)]
 
 
-def _follow_crashes(bench: Bench, server: Server, count: int) -> "_Lags":
+def _follow_crashes(bench: Bench, server: SteeredServer, count: int) -> "_Lags":
     names = [server.fill(1, owner=number)[0] for number in range(count)]
     spare = server.fill(count, owner=count)
     with (
@@ -90,7 +90,7 @@ def _follow_crashes(bench: Bench, server: Server, count: int) -> "_Lags":
 class _Lags:
     """What was measured of each deletion, in milliseconds."""
 
-    def __init__(self, daemon: Daemon, peer: Program, server: Server, spare: list[str], before: int) -> None:
+    def __init__(self, daemon: Daemon, peer: Program, server: SteeredServer, spare: list[str], before: int) -> None:
         self._daemon, self._peer, self._server, self._spare = daemon, peer, server, spare
         self._deleted, self._sums = before, self._scrape()
         self.own, self.before, self.true, self.bare = (Sample("ms", []) for _ in range(4))

@@ -19,7 +19,7 @@ import msgspec
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.bench import pods
 from tests.bench.sandbox import PATIENCE
-from tests.controlplane import ROOT_TOKEN, Running
+from tests.controlplane import ROOT_TOKEN, ControlPlaneServer
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Real:
     cutoff = "1 minute"
     """Nothing is older than an hour here: the CronJob deletes what will be older than nothing in a minute."""
 
-    def __init__(self, running: Running, folder: Path, owners: int = 1) -> None:
+    def __init__(self, running: ControlPlaneServer, folder: Path, owners: int = 1) -> None:
         self._running = running
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

@@ -33,7 +33,7 @@ TINY = Scale((10, 20), (10,), (5,), (0, 10), 2, 2, 1, 0.3)
 """For the harness's own test."""
 
 
-class Server(Protocol):
+class SteeredServer(Protocol):
     """An API server and what steers it. All times are epoch seconds."""
 
     kubeconfig: Path
@@ -62,5 +62,5 @@ class Bench:
 
     folder: Path
     scale: Scale
-    server: Callable[..., AbstractContextManager[Server]]
+    server: Callable[..., AbstractContextManager[SteeredServer]]
     """Starts an API server with so many owners in it."""

@@ -60,7 +60,7 @@ class Request:
 
 
 @dataclass
-class Answer:
+class AdmissionAnswer:
     """What became of a request."""
 
     object: Document
@@ -70,7 +70,7 @@ class Answer:
     """From policies that only warn."""
 
 
-def admit(documents: Sequence[Document], request: Request) -> Answer:
+def admit(documents: Sequence[Document], request: Request) -> AdmissionAnswer:
     """What the policies among these objects do with a request."""
     now = deepcopy(request)
     for policy, binding in _policies(documents, MUTATING):
@@ -79,7 +79,7 @@ def admit(documents: Sequence[Document], request: Request) -> Answer:
                 assert mutation["patchType"] == "JSONPatch"
                 patches = evaluate(mutation["jsonPatch"]["expression"], _scope(policy, now))
                 now.object = _patched(now.object, patches)
-    answer = Answer(now.object)
+    answer = AdmissionAnswer(now.object)
     for policy, binding in _policies(documents, VALIDATING):
         actions = (binding or policy)["spec"]["validationActions"]
         assert set(actions) in ({"Deny"}, {"Warn", "Audit"})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.chart import admission, charts
-from tests.chart.admission import Answer, Request
+from tests.chart.admission import AdmissionAnswer, Request
 from tests.chart.charts import Document
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
@@ -493,7 +493,7 @@ def test_other_namespaces_get_no_stamp(session: Document) -> None:
 # --- the guard -----------------------------------------------------------------------------------------------------
 
 
-def update(old: Document, change: Change, **more: Any) -> Answer:
+def update(old: Document, change: Change, **more: Any) -> AdmissionAnswer:
     """Somebody changes a session."""
     new = deepcopy(old)
     change(new["metadata"])

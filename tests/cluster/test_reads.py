@@ -1,4 +1,4 @@
-"""The last look, piece by piece: whom it finds, and what it makes of not finding somebody."""
+"""The last look, piece by piece: who is found by it, and what it makes of finding nobody."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -45,6 +45,7 @@ class ReadsScene:
 
     @property
     def uid(self) -> str:
+        """The uid of that Pod."""
         return str(self.pod["metadata"]["uid"])
 
     def change(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
@@ -78,6 +79,7 @@ class ReadsScene:
 
 @asynccontextmanager
 async def scene() -> AsyncIterator[ReadsScene]:
+    """ContainerSSH runs, and the API server's time is known."""
     async with World() as world:
         world.deploy()
         await asyncio.gather(world.ready(), advance(2))

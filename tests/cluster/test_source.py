@@ -12,7 +12,7 @@ from tests.harness import tell_time
 
 
 class Plain(Source):
-    """One that takes nothing in."""
+    """A source with nothing of its own."""
 
     stream = Stream.SESSIONS
 

@@ -23,6 +23,7 @@ from ssh_session_gc.sandbox.api.objects import timestamp
 from ssh_session_gc.sandbox.api.server import ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
+from tests.builders import new_pod
 from tests.chart import charts
 from tests.controlplane import ROOT_TOKEN
 from tests.support import advance
@@ -40,7 +41,7 @@ _PLURALS = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """What a request got."""
 
     status: int
@@ -48,7 +49,7 @@ class Answer:
     body: Any
 
 
-class Lines:
+class WatchLines:
     """The events of a watch."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -68,7 +69,7 @@ class Lines:
         return event["type"], event["object"]["metadata"]["name"]
 
 
-class Cluster(ABC):
+class AnyCluster(ABC):
     """An API server, and two namespaces of this test's own."""
 
     _numbers: Iterator[int] = itertools.count(1)
@@ -107,7 +108,7 @@ class Cluster(ABC):
         """A token of this ServiceAccount."""
 
     @asynccontextmanager
-    async def ready(self) -> AsyncIterator["Cluster"]:
+    async def ready(self) -> AsyncIterator["AnyCluster"]:
         """Makes the namespaces."""
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(self.authority)))
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as self._http:
@@ -123,7 +124,7 @@ class Cluster(ABC):
         *,
         token: str = ROOT_TOKEN,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Reply:
         """One request, and the whole answer, decoded if it is JSON."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body)
         sent = ({"Content-Type": "application/json"} if data else {}) | _bearer(token)
@@ -132,7 +133,7 @@ class Cluster(ABC):
         ) as response:
             raw = await response.read()
             is_json = response.content_type == "application/json"
-            return Answer(response.status, response.headers, json.loads(raw) if is_json else raw.decode())
+            return Reply(response.status, response.headers, json.loads(raw) if is_json else raw.decode())
 
     async def do(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
@@ -143,12 +144,12 @@ class Cluster(ABC):
         return dict(answer.body)
 
     @asynccontextmanager
-    async def watch(self, query: str = "", path: str = "") -> AsyncIterator[Lines]:
+    async def watch(self, query: str = "", path: str = "") -> AsyncIterator[WatchLines]:
         """A watch with these parameters, of the session Pods unless told otherwise."""
         url = f"{self.url}{path or self.pods}?watch=1&{query}"
         async with self._http.get(url, headers=_bearer(ROOT_TOKEN)) as response:
             try:
-                yield Lines(response)
+                yield WatchLines(response)
             finally:
                 # Left in the middle, a TLS connection would take its leave of a server that may be gone by then.
                 if response.connection is not None and response.connection.transport is not None:
@@ -178,7 +179,7 @@ class Cluster(ABC):
     async def add(self, *names: str, **options: Any) -> None:
         """Creates session Pods."""
         for name in names:
-            await self.do("POST", self.pods, pod(name, **options))
+            await self.do("POST", self.pods, new_pod(name, **options))
 
     async def version(self) -> str:
         """The present resourceVersion."""
@@ -215,16 +216,16 @@ class Cluster(ABC):
         return None if answer.status == 404 else dict(answer.body)
 
 
-class SandboxCluster(Cluster):
+class SandboxCluster(AnyCluster):
     """The sandbox's API server. Its clock is the loop's, which can be moved on."""
 
     def __init__(self, authority: Path, context: ssl.SSLContext) -> None:
         super().__init__(authority)
         loop = asyncio.get_running_loop()
         # Programs of their own look at it, too, and they have a clock.
-        began = time.time() - loop.time()
+        epoch = time.time() - loop.time()
         self._tokens = {ROOT_TOKEN: ADMIN}
-        store = Store(lambda: began + loop.time())
+        store = Store(lambda: epoch + loop.time())
         self.server = ApiServer(store, tls=context, tokens=self._tokens, roles={})
 
     @property
@@ -232,7 +233,7 @@ class SandboxCluster(Cluster):
         return self.server.url
 
     @asynccontextmanager
-    async def ready(self) -> AsyncIterator[Cluster]:
+    async def ready(self) -> AsyncIterator[AnyCluster]:
         await self.server.start()
         try:
             async with super().ready():
@@ -252,7 +253,7 @@ class SandboxCluster(Cluster):
         return token
 
 
-class RealCluster(Cluster):
+class RealCluster(AnyCluster):
     """A real API server, whose time is everybody's."""
 
     def __init__(self, authority: Path, url: str) -> None:
@@ -280,13 +281,6 @@ class RealCluster(Cluster):
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
         made = await self.do("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", request)
         return str(made["status"]["token"])
-
-
-def pod(name: str = "", *, node: str = "", labels: Mapping[str, str] | None = None, **metadata: Any) -> Object:
-    """A Pod to create, bound to a node if one is given."""
-    named = {"name": name} if name else {"generateName": "containerssh-"}
-    spec: Object = {"containers": [{"name": "shell", "image": "shell:1"}]} | ({"nodeName": node} if node else {})
-    return {"metadata": named | {"labels": dict(labels or {})} | metadata, "spec": spec}
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from tests import controlplane, tools
-from tests.conformance.clusters import Cluster, RealCluster, SandboxCluster
+from tests.conformance.clusters import AnyCluster, RealCluster, SandboxCluster
 from tests.controlplane import ASSETS, ROOT_TOKEN
 
 collect_ignore = [] if ASSETS else ["test_chart.py"]
@@ -67,12 +67,12 @@ def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(params=["sandbox", *(["control plane"] if ASSETS else [])])
 async def cluster(
     request: pytest.FixtureRequest, authority: trustme.CA, authority_file: Path
-) -> AsyncIterator[Cluster]:
+) -> AsyncIterator[AnyCluster]:
     """A server with two namespaces of the test's own."""
     if request.param == "sandbox":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(context)
-        made: Cluster = SandboxCluster(authority_file, context)
+        made: AnyCluster = SandboxCluster(authority_file, context)
     else:
         made = RealCluster(authority_file, request.getfixturevalue("control_plane").url)
     async with made.ready():

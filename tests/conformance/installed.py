@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.builders import new_pod
 from tests.chart import charts
-from tests.conformance.clusters import Cluster, Object, pod
+from tests.conformance.clusters import AnyCluster, Object
 from tests.harness import Running, running
 
 QUICK = {"ownerGrace": "1s", "startTimeout": "4s", "finishedGrace": "1s", "leaderElect": False}
@@ -14,20 +15,20 @@ QUICK = {"ownerGrace": "1s", "startTimeout": "4s", "finishedGrace": "1s", "leade
 SESSION = {"containerssh.io/session": "true"}
 
 
-def documents(cluster: Cluster, **config: Any) -> list[Object]:
+def documents(cluster: AnyCluster, **config: Any) -> list[Object]:
     """What is installed for this cluster's two namespaces."""
     named = {"sessionNamespace": cluster.sessions, "owner": f"deployment/{cluster.owners}/containerssh"}
     return charts.render({"config": named | QUICK | config, "replicas": 1})
 
 
-async def install(cluster: Cluster, **config: Any) -> str:
+async def install(cluster: AnyCluster, **config: Any) -> str:
     """Puts the chart's permissions in force; the token of the collector's account."""
     await cluster.grant(documents(cluster, **config))
     return await cluster.token(charts.NAMESPACE, charts.RELEASE)
 
 
 @asynccontextmanager
-async def collecting(cluster: Cluster, tmp_path: Path, name: str = "gc", **config: Any) -> AsyncIterator[Running]:
+async def collecting(cluster: AnyCluster, tmp_path: Path, name: str = "gc", **config: Any) -> AsyncIterator[Running]:
     """Runs the daemon with these settings and no other permission than the chart grants."""
     token = await install(cluster, **config)
     settings = charts.settings(charts.container(documents(cluster, **config)))
@@ -38,7 +39,7 @@ async def collecting(cluster: Cluster, tmp_path: Path, name: str = "gc", **confi
         yield gc
 
 
-async def deploy(cluster: Cluster) -> str:
+async def deploy(cluster: AnyCluster) -> str:
     """ContainerSSH's Deployment and one running Pod of it, whose path this gives."""
     labels, container = {"app": "containerssh"}, {"name": "containerssh", "image": "containerssh:1"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
@@ -48,16 +49,16 @@ async def deploy(cluster: Cluster) -> str:
     return await owner(cluster, "containerssh-0")
 
 
-async def owner(cluster: Cluster, name: str) -> str:
+async def owner(cluster: AnyCluster, name: str) -> str:
     """Another running Pod of the Deployment."""
-    made = pod(name, node="n", labels={"app": "containerssh"})
+    made = new_pod(name, node="n", labels={"app": "containerssh"})
     made["spec"]["containers"][0]["name"] = "containerssh"
     await cluster.do("POST", cluster.owner_pods, made)
     await cluster.start(f"{cluster.owner_pods}/{name}")
     return f"{cluster.owner_pods}/{name}"
 
 
-async def session(cluster: Cluster, user: str, *, start: bool = True, **annotations: str) -> str:
+async def session(cluster: AnyCluster, user: str, *, start: bool = True, **annotations: str) -> str:
     """A session of this user's, whose path this gives. Underscores in annotations stand for dashes."""
     notes = {f"ssh-session-gc/{key.replace('_', '-')}": value for key, value in annotations.items()}
     labels = SESSION | {"containerssh_username": user}

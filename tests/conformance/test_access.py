@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from tests.builders import new_pod
 from tests.chart import charts
-from tests.conformance.clusters import Answer, Cluster, pod
+from tests.conformance.clusters import AnyCluster, Reply
 from tests.conformance.installed import install
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -11,7 +12,7 @@ WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 USER = f"system:serviceaccount:{charts.NAMESPACE}:{charts.RELEASE}"
 
 
-async def test_a_token_is_wanted_but_for_what_anybody_may_know(cluster: Cluster) -> None:
+async def test_a_token_is_wanted_but_for_what_anybody_may_know(cluster: AnyCluster) -> None:
     for token, path, status in (
         ("nobody's", cluster.pods, 401),
         ("nobody's", "/version", 401),
@@ -25,14 +26,14 @@ async def test_a_token_is_wanted_but_for_what_anybody_may_know(cluster: Cluster)
         assert answer.status == status, (token, path, answer.body)
 
 
-async def test_the_chart_grants_what_is_needed_and_nothing_else(cluster: Cluster) -> None:
+async def test_the_chart_grants_what_is_needed_and_nothing_else(cluster: AnyCluster) -> None:
     token = await install(cluster, leaderElect=True)
     await cluster.add("a", node="n")
-    await cluster.do("POST", cluster.owner_pods, pod("b"))
+    await cluster.do("POST", cluster.owner_pods, new_pod("b"))
     deployments = f"/apis/apps/v1/namespaces/{cluster.owners}/deployments"
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{charts.NAMESPACE}/leases/{charts.RELEASE}"
 
-    async def ask(method: str, path: str, body: Any = None) -> Answer:
+    async def ask(method: str, path: str, body: Any = None) -> Reply:
         return await cluster(method, path, body, token=token)
 
     for method, path, status in (
@@ -56,7 +57,7 @@ async def test_the_chart_grants_what_is_needed_and_nothing_else(cluster: Cluster
         ("DELETE", lease, 403),
         ("DELETE", f"{cluster.pods}/a", 200),
     ):
-        body = pod("a") if method in ("POST", "PUT") else None
+        body = new_pod("a") if method in ("POST", "PUT") else None
         answer = await ask(method, path, body)
         assert answer.status == status, (method, path, answer.body)
     refused = (await ask("DELETE", f"{cluster.owner_pods}/b")).body
@@ -66,7 +67,7 @@ async def test_the_chart_grants_what_is_needed_and_nothing_else(cluster: Cluster
     )
 
 
-async def test_a_review_answers_from_the_same_rules(cluster: Cluster) -> None:
+async def test_a_review_answers_from_the_same_rules(cluster: AnyCluster) -> None:
     token = await install(cluster)
     sessions, owners = cluster.sessions, cluster.owners
     for attributes, permitted in (
@@ -92,7 +93,7 @@ async def test_a_review_answers_from_the_same_rules(cluster: Cluster) -> None:
     assert (await cluster("POST", REVIEWS, {"spec": {}}, token=token)).status == 422
 
 
-async def test_who_one_is(cluster: Cluster) -> None:
+async def test_who_one_is(cluster: AnyCluster) -> None:
     token = await install(cluster)
     answer = await cluster("POST", WHO_AM_I, {}, token=token)
     assert answer.status == 201, answer.body

@@ -12,7 +12,7 @@ from ssh_session_gc.daemon.deletion import Deleter
 from ssh_session_gc.settings import DryRun
 from ssh_session_gc.telemetry.metrics import Outcome
 from tests.chart import charts
-from tests.conformance.clusters import Cluster
+from tests.conformance.clusters import AnyCluster
 from tests.conformance.installed import collecting, deploy, install, owner, session
 from tests.harness import Running
 
@@ -20,21 +20,21 @@ SLACK = 3
 """Seconds between an owner's start and a session, so that nobody's whole seconds confuse the two."""
 
 
-async def leaving(cluster: Cluster, path: str) -> bool:
-    """Whether the Pod has been deleted, be it that it still ends."""
+async def is_deleted(cluster: AnyCluster, path: str) -> bool:
+    """Whether the Pod has been deleted, even if it is still ending."""
     found = await cluster.find(path)
     return found is None or "deletionTimestamp" in found["metadata"]
 
 
-async def collected(cluster: Cluster, gc: Running, **reasons: str) -> None:
+async def collected(cluster: AnyCluster, gc: Running, **reasons: str) -> None:
     """Exactly these sessions go, for these reasons."""
     await cluster.until(lambda: len(gc.collected()) >= len(reasons), f"{reasons}, so far {gc.collected()}")
     assert gc.collected() == reasons
     for user in reasons:
-        assert await leaving(cluster, f"{cluster.pods}/{user}") == (gc.settings.dry_run is DryRun.NONE)
+        assert await is_deleted(cluster, f"{cluster.pods}/{user}") == (gc.settings.dry_run is DryRun.NONE)
 
 
-async def test_who_has_lost_its_owner_goes_and_nobody_else(cluster: Cluster, tmp_path: Path) -> None:
+async def test_who_has_lost_its_owner_goes_and_nobody_else(cluster: AnyCluster, tmp_path: Path) -> None:
     first = await deploy(cluster)
     await cluster.passing(SLACK)
     orphan = await session(cluster, "alice")
@@ -45,7 +45,7 @@ async def test_who_has_lost_its_owner_goes_and_nobody_else(cluster: Cluster, tmp
         await cluster.passing(SLACK)
         live = await session(cluster, "bob")
         await collected(cluster, gc, alice="Ownerless")
-        assert not await leaving(cluster, live)
+        assert not await is_deleted(cluster, live)
         await cluster.gone(orphan)
         await cluster.until(lambda: gc.session("alice") is None, "the Pod is gone")
         assert gc.verdict("bob").action is Action.WAITING
@@ -60,7 +60,7 @@ async def test_who_has_lost_its_owner_goes_and_nobody_else(cluster: Cluster, tmp
         assert not [line for line in gc.log if line["log_level"] in ("warning", "error", "critical")]
 
 
-async def test_the_other_rules_and_what_exempts_from_them(cluster: Cluster, tmp_path: Path) -> None:
+async def test_the_other_rules_and_what_exempts_from_them(cluster: AnyCluster, tmp_path: Path) -> None:
     await deploy(cluster)
     async with collecting(cluster, tmp_path) as gc:
         await session(cluster, "short", ttl="3s")
@@ -68,10 +68,10 @@ async def test_the_other_rules_and_what_exempts_from_them(cluster: Cluster, tmp_
         await cluster.end(await session(cluster, "done"), "Succeeded", 0)
         kept = await session(cluster, "kept", ttl="3s", keep="true")
         await collected(cluster, gc, short="OverAge", slow="StartTimeout", done="Finished")
-        assert not await leaving(cluster, kept)
+        assert not await is_deleted(cluster, kept)
 
 
-async def test_a_stamp_tells_two_living_replicas_apart(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_stamp_tells_two_living_replicas_apart(cluster: AnyCluster, tmp_path: Path) -> None:
     first = await deploy(cluster)
     second = await owner(cluster, "containerssh-1")
     uids = [(await cluster.do("GET", path))["metadata"]["uid"] for path in (first, second)]
@@ -80,10 +80,10 @@ async def test_a_stamp_tells_two_living_replicas_apart(cluster: Cluster, tmp_pat
     async with collecting(cluster, tmp_path) as gc:
         await cluster.gone(first)
         await collected(cluster, gc, alice="Ownerless")
-        assert not await leaving(cluster, live)
+        assert not await is_deleted(cluster, live)
 
 
-async def test_a_dry_run_on_the_server_asks_it_and_leaves_everybody(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_dry_run_on_the_server_asks_it_and_leaves_everybody(cluster: AnyCluster, tmp_path: Path) -> None:
     await deploy(cluster)
     await session(cluster, "short", ttl="1s")
     async with collecting(cluster, tmp_path, dryRun="server") as gc:
@@ -91,7 +91,7 @@ async def test_a_dry_run_on_the_server_asks_it_and_leaves_everybody(cluster: Clu
         assert gc.value("deletions_total", reason="OverAge", outcome="dry_run") == 1
 
 
-async def test_only_what_was_judged_is_deleted(cluster: Cluster, tmp_path: Path) -> None:
+async def test_only_what_was_judged_is_deleted(cluster: AnyCluster, tmp_path: Path) -> None:
     path = await session(cluster, "alice")
     async with collecting(cluster, tmp_path) as gc:
         await cluster.until(lambda: gc.session("alice") is not None, "it is seen")
@@ -103,12 +103,12 @@ async def test_only_what_was_judged_is_deleted(cluster: Cluster, tmp_path: Path)
         await cluster.passing(1)
         await cluster.start(path)
         assert (await deleter.delete(judged, verdict)).outcome is Outcome.CHANGED
-        assert not await leaving(cluster, path)
+        assert not await is_deleted(cluster, path)
         await cluster.gone(path)
         assert (await deleter.delete(judged, verdict)).outcome is Outcome.GONE
 
 
-async def test_a_standby_takes_over_where_the_leader_stops(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_standby_takes_over_where_the_leader_stops(cluster: AnyCluster, tmp_path: Path) -> None:
     await deploy(cluster)
     election = {"leaderElect": True, "leaseNamespace": cluster.owners}
     async with collecting(cluster, tmp_path, "first", **election) as first:
@@ -135,7 +135,7 @@ async def command(*args: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_what_operators_ask(cluster: Cluster, tmp_path: Path) -> None:
+async def test_what_operators_ask(cluster: AnyCluster, tmp_path: Path) -> None:
     token = await install(cluster)
     await deploy(cluster)
     await session(cluster, "alice")

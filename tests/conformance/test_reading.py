@@ -3,24 +3,25 @@
 import json
 from typing import Any
 
-from tests.conformance.clusters import Cluster, pod
+from tests.builders import new_pod
+from tests.conformance.clusters import AnyCluster
 
 POD_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
 
 
-async def listed(cluster: Cluster, query: str) -> list[str]:
+async def listed(cluster: AnyCluster, query: str) -> list[str]:
     """The names that a list has."""
     found = await cluster.do("GET", f"{cluster.pods}?{query}")
     return [item["metadata"]["name"] for item in found["items"]]
 
 
-async def label(cluster: Cluster, name: str, value: str) -> None:
+async def label(cluster: AnyCluster, name: str, value: str) -> None:
     headers = {"Content-Type": "application/merge-patch+json"}
     await cluster.do("PATCH", f"{cluster.pods}/{name}", {"metadata": {"labels": {"x": value}}}, headers=headers)
 
 
-async def test_pages_are_of_one_moment(cluster: Cluster) -> None:
+async def test_pages_are_of_one_moment(cluster: AnyCluster) -> None:
     await cluster.add(*"abcde")
     first = await cluster.do("GET", f"{cluster.pods}?limit=2")
     assert first["metadata"]["remainingItemCount"] == 3
@@ -34,10 +35,10 @@ async def test_pages_are_of_one_moment(cluster: Cluster) -> None:
     assert "continue" not in last["metadata"]
 
 
-async def test_selectors_choose_what_is_listed(cluster: Cluster) -> None:
+async def test_selectors_choose_what_is_listed(cluster: AnyCluster) -> None:
     await cluster.add("a", labels={"x": "1"}, node="n1")
     await cluster.add("b", labels={"x": "2"}, node="n2")
-    await cluster.do("POST", cluster.owner_pods, pod("c"))
+    await cluster.do("POST", cluster.owner_pods, new_pod("c"))
     assert await listed(cluster, "labelSelector=x in (2,3)") == ["b"]
     assert await listed(cluster, "labelSelector=!x") == []
     assert await listed(cluster, "fieldSelector=spec.nodeName%3Dn1") == ["a"]
@@ -49,7 +50,7 @@ async def test_selectors_choose_what_is_listed(cluster: Cluster) -> None:
     assert "field label not supported: spec.foo" in bad.body["message"]
 
 
-async def test_versions_that_a_list_may_ask_for(cluster: Cluster) -> None:
+async def test_versions_that_a_list_may_ask_for(cluster: AnyCluster) -> None:
     await cluster.add("a")
     then = await cluster.version()
     await cluster.add("b")
@@ -67,14 +68,14 @@ async def test_versions_that_a_list_may_ask_for(cluster: Cluster) -> None:
         assert answer.status == status, (query, answer.body)
 
 
-async def test_a_version_that_is_not_yet_is_waited_for_in_vain(cluster: Cluster) -> None:
+async def test_a_version_that_is_not_yet_is_waited_for_in_vain(cluster: AnyCluster) -> None:
     later = int(await cluster.version()) + 100_000
     for query in (f"resourceVersion={later}", f"resourceVersion={later}&resourceVersionMatch=NotOlderThan"):
         answer = await cluster("GET", f"{cluster.pods}?{query}")
         assert (answer.status, answer.body["reason"]) == (504, "Timeout"), answer.body
 
 
-async def test_the_form_is_negotiated(cluster: Cluster) -> None:
+async def test_the_form_is_negotiated(cluster: AnyCluster) -> None:
     await cluster.add("a", node="n")
     body = await cluster.do("GET", cluster.pods, headers=TABLE)
     assert body["rows"][0]["cells"][:3] == ["a", "0/1", "Pending"]
@@ -85,7 +86,7 @@ async def test_the_form_is_negotiated(cluster: Cluster) -> None:
     assert (await cluster("GET", cluster.pods, headers={"Accept": "text/html"})).status == 406
 
 
-async def test_a_watch_from_nowhere_begins_with_the_present(cluster: Cluster) -> None:
+async def test_a_watch_from_nowhere_begins_with_the_present(cluster: AnyCluster) -> None:
     await cluster.add("a", "b")
     for query in ("", "resourceVersion=0"):
         async with cluster.watch(query) as lines:
@@ -96,7 +97,7 @@ async def test_a_watch_from_nowhere_begins_with_the_present(cluster: Cluster) ->
             assert await lines.brief() == ("ADDED", "a")
 
 
-async def test_a_watch_from_a_version_misses_nothing(cluster: Cluster) -> None:
+async def test_a_watch_from_a_version_misses_nothing(cluster: AnyCluster) -> None:
     await cluster.add("a", node="n")
     async with cluster.watch(f"resourceVersion={await cluster.version()}") as lines:
         assert lines.response.headers["Transfer-Encoding"] == "chunked"
@@ -115,7 +116,7 @@ async def test_a_watch_from_a_version_misses_nothing(cluster: Cluster) -> None:
         assert int(event["object"]["metadata"]["resourceVersion"]) > int(since)
 
 
-async def test_what_stops_matching_a_selector_is_deleted_for_the_watch(cluster: Cluster) -> None:
+async def test_what_stops_matching_a_selector_is_deleted_for_the_watch(cluster: AnyCluster) -> None:
     await cluster.add("a", labels={"x": "1"})
     async with cluster.watch("labelSelector=x%3D1&resourceVersion=0") as lines:
         assert await lines.brief() == ("ADDED", "a")
@@ -133,7 +134,7 @@ async def test_what_stops_matching_a_selector_is_deleted_for_the_watch(cluster: 
         assert await lines.brief() == ("ADDED", "b")
 
 
-async def test_watches_of_other_namespaces_and_fields_see_nothing(cluster: Cluster) -> None:
+async def test_watches_of_other_namespaces_and_fields_see_nothing(cluster: AnyCluster) -> None:
     rv = await cluster.version()
     async with (
         cluster.watch(f"resourceVersion={rv}&timeoutSeconds=2", cluster.owner_pods) as other,
@@ -145,7 +146,7 @@ async def test_watches_of_other_namespaces_and_fields_see_nothing(cluster: Clust
         assert await other.next() is None
 
 
-async def test_an_object_of_hundreds_of_kilobytes_is_one_line(cluster: Cluster) -> None:
+async def test_an_object_of_hundreds_of_kilobytes_is_one_line(cluster: AnyCluster) -> None:
     async with cluster.watch(f"resourceVersion={await cluster.version()}") as lines:
         await cluster.add("a", annotations={"big": "x" * 250_000})
         line = json.dumps(await lines.next())

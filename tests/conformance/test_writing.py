@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.clusters import Answer, Cluster, Object, pod
+from tests.builders import new_pod
+from tests.conformance.clusters import AnyCluster, Object, Reply
 
 DEPLOYMENT: Object = {
     "metadata": {"name": "d"},
@@ -18,20 +19,20 @@ DEPLOYMENT: Object = {
 }
 
 
-def deployments(cluster: Cluster) -> str:
+def deployments(cluster: AnyCluster) -> str:
     return f"/apis/apps/v1/namespaces/{cluster.sessions}/deployments"
 
 
-def leases(cluster: Cluster) -> str:
+def leases(cluster: AnyCluster) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{cluster.sessions}/leases"
 
 
-async def patched(cluster: Cluster, kind: str, path: str, patch: Any) -> Answer:
+async def patched(cluster: AnyCluster, kind: str, path: str, patch: Any) -> Reply:
     return await cluster("PATCH", path, patch, headers={"Content-Type": f"application/{kind}+json"})
 
 
-async def test_who_creates_gets_the_defaults_and_writes_no_status(cluster: Cluster) -> None:
-    made = await cluster("POST", cluster.pods, pod("a") | {"status": {"phase": "Running"}})
+async def test_who_creates_gets_the_defaults_and_writes_no_status(cluster: AnyCluster) -> None:
+    made = await cluster("POST", cluster.pods, new_pod("a") | {"status": {"phase": "Running"}})
     assert (made.status, made.body["status"]) == (201, {"phase": "Pending", "qosClass": "BestEffort"})
     assert made.body["spec"]["restartPolicy"] == "Always"
     deployment = await cluster.do("POST", deployments(cluster), DEPLOYMENT)
@@ -40,19 +41,19 @@ async def test_who_creates_gets_the_defaults_and_writes_no_status(cluster: Clust
     assert pulls == ["IfNotPresent", "Always"]
 
 
-async def test_bad_bodies_are_refused(cluster: Cluster) -> None:
+async def test_bad_bodies_are_refused(cluster: AnyCluster) -> None:
     pods = cluster.pods
     await cluster.add("a")
     for method, path, body, status in (
         ("POST", pods, {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1"}, 400),
         ("POST", pods, ["no object"], 400),
         ("POST", pods, {"metadata": []}, 400),
-        ("POST", pods, pod("a"), 409),
-        ("POST", "/api/v1/namespaces/nowhere/pods", pod("a"), 404),
-        ("POST", "/api/v1/pods", pod("b"), 405),
-        ("POST", f"{pods}/a", pod("a"), 405),
-        ("POST", f"{pods}?dryRun=Some", pod("b"), 422),
-        ("PUT", f"{pods}/a", pod("b"), 400),
+        ("POST", pods, new_pod("a"), 409),
+        ("POST", "/api/v1/namespaces/nowhere/pods", new_pod("a"), 404),
+        ("POST", "/api/v1/pods", new_pod("b"), 405),
+        ("POST", f"{pods}/a", new_pod("a"), 405),
+        ("POST", f"{pods}?dryRun=Some", new_pod("b"), 422),
+        ("PUT", f"{pods}/a", new_pod("b"), 400),
         ("DELETE", f"{pods}/a", {"gracePeriodSeconds": "30"}, 400),
         ("OPTIONS", f"{pods}/a", None, 405),
         ("POST", pods, b"{", 400),
@@ -62,7 +63,7 @@ async def test_bad_bodies_are_refused(cluster: Cluster) -> None:
         assert answer.body["code"] == status
 
 
-async def test_a_put_replaces_all_but_the_status(cluster: Cluster) -> None:
+async def test_a_put_replaces_all_but_the_status(cluster: AnyCluster) -> None:
     path = f"{cluster.pods}/a"
     await cluster.add("a")
     body = await cluster.do("GET", path)
@@ -78,7 +79,7 @@ async def test_a_put_replaces_all_but_the_status(cluster: Cluster) -> None:
     assert (status["status"]["phase"], status["spec"].get("nodeName")) == ("Failed", None)
 
 
-async def test_merge_patch(cluster: Cluster) -> None:
+async def test_merge_patch(cluster: AnyCluster) -> None:
     path = f"{cluster.pods}/a"
     await cluster.add("a", labels={"x": "1", "y": "2"}, finalizers=["example.com/hold"])
     patch = {"metadata": {"labels": {"x": None, "z": "3"}, "annotations": {"k": "v"}, "finalizers": None}}
@@ -91,7 +92,7 @@ async def test_merge_patch(cluster: Cluster) -> None:
     assert (await patched(cluster, "merge-patch", path, [])).status == 400
 
 
-async def test_strategic_merge_patch_knows_what_lists_are_keyed_by(cluster: Cluster) -> None:
+async def test_strategic_merge_patch_knows_what_lists_are_keyed_by(cluster: AnyCluster) -> None:
     path = f"{deployments(cluster)}/d"
     await cluster.do("POST", deployments(cluster), DEPLOYMENT)
 
@@ -137,7 +138,7 @@ async def test_strategic_merge_patch_knows_what_lists_are_keyed_by(cluster: Clus
         ([{"op": "remove", "path": "/spec/containers/7"}], 422),
     ],
 )
-async def test_json_patch(cluster: Cluster, operations: Any, labels: dict[str, str] | int | None) -> None:
+async def test_json_patch(cluster: AnyCluster, operations: Any, labels: dict[str, str] | int | None) -> None:
     await cluster.add("a", labels={"a": "b"})
     answer = await patched(cluster, "json-patch", f"{cluster.pods}/a", operations)
     if isinstance(labels, int):
@@ -147,7 +148,7 @@ async def test_json_patch(cluster: Cluster, operations: Any, labels: dict[str, s
         assert answer.body["metadata"].get("labels") == labels
 
 
-async def test_json_patch_of_lists(cluster: Cluster) -> None:
+async def test_json_patch_of_lists(cluster: AnyCluster) -> None:
     await cluster.add("a", finalizers=["a/b"])
     operations = [
         {"op": "add", "path": "/metadata/finalizers/-", "value": "c/d"},
@@ -157,7 +158,7 @@ async def test_json_patch_of_lists(cluster: Cluster) -> None:
     assert answer.body["metadata"]["finalizers"] == ["e/f", "a/b", "c/d"]
 
 
-async def test_scale(cluster: Cluster) -> None:
+async def test_scale(cluster: AnyCluster) -> None:
     path = f"{deployments(cluster)}/d/scale"
     await cluster.do("POST", deployments(cluster), DEPLOYMENT)
     scale = await cluster.do("GET", path)
@@ -172,7 +173,7 @@ async def test_scale(cluster: Cluster) -> None:
 # Deleting
 
 
-async def test_a_pod_on_a_node_gets_its_grace_and_another_goes_at_once(cluster: Cluster) -> None:
+async def test_a_pod_on_a_node_gets_its_grace_and_another_goes_at_once(cluster: AnyCluster) -> None:
     await cluster.add("here", node="n")
     await cluster.add("nowhere")
     left = await cluster.do("DELETE", f"{cluster.pods}/here", {"gracePeriodSeconds": 20})
@@ -184,7 +185,7 @@ async def test_a_pod_on_a_node_gets_its_grace_and_another_goes_at_once(cluster: 
     assert not await cluster.find(f"{cluster.pods}/here")
 
 
-async def test_the_options_of_a_delete_are_in_the_body_or_in_the_query(cluster: Cluster) -> None:
+async def test_the_options_of_a_delete_are_in_the_body_or_in_the_query(cluster: AnyCluster) -> None:
     path = f"{cluster.pods}/a"
     await cluster.add("a", node="n")
 
@@ -201,7 +202,7 @@ async def test_the_options_of_a_delete_are_in_the_body_or_in_the_query(cluster: 
     assert await grace("gracePeriodSeconds=40") == 4
 
 
-async def test_a_uid_or_version_that_is_not_meant_is_refused(cluster: Cluster) -> None:
+async def test_a_uid_or_version_that_is_not_meant_is_refused(cluster: AnyCluster) -> None:
     path = f"{cluster.pods}/a"
     await cluster.add("a", node="n")
     metadata = (await cluster.do("GET", path))["metadata"]
@@ -222,7 +223,7 @@ async def test_a_uid_or_version_that_is_not_meant_is_refused(cluster: Cluster) -
     assert (absent.status, absent.body["reason"]) == (404, "NotFound")
 
 
-async def test_a_finalizer_holds_a_pod(cluster: Cluster) -> None:
+async def test_a_finalizer_holds_a_pod(cluster: AnyCluster) -> None:
     path = f"{cluster.pods}/a"
     await cluster.add("a", finalizers=["example.com/hold"])
     held = await cluster.do("DELETE", path, {"gracePeriodSeconds": 0})
@@ -232,14 +233,14 @@ async def test_a_finalizer_holds_a_pod(cluster: Cluster) -> None:
     assert not await cluster.find(path)
 
 
-async def test_what_is_no_pod_is_deleted_with_a_status(cluster: Cluster) -> None:
+async def test_what_is_no_pod_is_deleted_with_a_status(cluster: AnyCluster) -> None:
     await cluster.do("POST", leases(cluster), {"metadata": {"name": "l"}})
     answer = await cluster.do("DELETE", f"{leases(cluster)}/l")
     details = answer["details"]
     assert (answer["status"], details["kind"], details["group"]) == ("Success", "leases", "coordination.k8s.io")
 
 
-async def test_namespaces_and_dry_runs(cluster: Cluster) -> None:
+async def test_namespaces_and_dry_runs(cluster: AnyCluster) -> None:
     name = f"{cluster.sessions}-x"
     made = await cluster("POST", "/api/v1/namespaces?dryRun=All", {"metadata": {"name": name}})
     assert (made.status, made.body["status"]["phase"]) == (201, "Active")
@@ -251,7 +252,7 @@ async def test_namespaces_and_dry_runs(cluster: Cluster) -> None:
 # What else the program writes
 
 
-async def test_a_lease_is_had_by_whoever_writes_first(cluster: Cluster) -> None:
+async def test_a_lease_is_had_by_whoever_writes_first(cluster: AnyCluster) -> None:
     path = f"{leases(cluster)}/l"
     made = await cluster.do("POST", leases(cluster), {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}})
     again = await cluster("POST", leases(cluster), {"metadata": {"name": "l"}, "spec": {"holderIdentity": "b"}})
@@ -265,7 +266,7 @@ async def test_a_lease_is_had_by_whoever_writes_first(cluster: Cluster) -> None:
     assert (await cluster.do("GET", path))["spec"]["holderIdentity"] == "a"
 
 
-async def test_an_event_is_of_the_namespace_of_its_pod(cluster: Cluster) -> None:
+async def test_an_event_is_of_the_namespace_of_its_pod(cluster: AnyCluster) -> None:
     def event(namespace: str) -> Object:
         about = {"kind": "Pod", "namespace": namespace, "name": "a", "uid": "u", "apiVersion": "v1"}
         said = {"reason": "SessionCollected", "message": "m", "type": "Normal"}

@@ -1,4 +1,4 @@
-"""One form for names, wherever a name comes in: from an option, a dump or the API server."""
+"""One form for names, wherever a name comes in: from an option, a stamp or the API server."""
 
 import pytest
 

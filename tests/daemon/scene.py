@@ -62,6 +62,7 @@ class Scene:
 async def scene(
     tmp_path: Path, *, replicas: int = 1, stamp: bool = False, world: World | None = None, **settings: Any
 ) -> AsyncIterator[Scene]:
+    """A cluster with so many ContainerSSH replicas, and the daemon with these settings, in step."""
     async with world or World(stamp=stamp) as made:
         if replicas:
             made.deploy(replicas)
@@ -74,6 +75,7 @@ async def scene(
 
 
 def events(s: Scene) -> set[str]:
+    """The reasons of the Events on session Pods."""
     return {event["reason"] for event in s.world.store.list(EVENTS, SESSIONS)}
 
 
@@ -99,6 +101,7 @@ def restricted(*denied: str) -> World:
 
 @asynccontextmanager
 async def restricted_scene(tmp_path: Path, *denied: str, **settings: Any) -> AsyncIterator[Scene]:
+    """A restricted cluster and the daemon in it, whether or not its streams get in step."""
     async with restricted(*denied) as world:
         world.deploy()
         waiting = asyncio.create_task(world.ready())

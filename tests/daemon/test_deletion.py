@@ -35,13 +35,13 @@ class DeletionScene:
 
     @property
     def pod(self) -> dict[str, Any]:
-        """Its metadata now; empty where it is gone."""
+        """The metadata of its Pod now; empty where that is gone."""
         pods = self.store.list(PODS, SESSIONS)
         return next((pod["metadata"] for pod in pods), {})
 
     @property
     def session(self) -> Session:
-        """It, as it is."""
+        """The session, in the version that its Pod has now."""
         return session(uid=self.pod["uid"], name="alice", resource_version=self.pod["resourceVersion"])
 
     def under_way(self, task: asyncio.Task[Result]) -> bool:
@@ -85,7 +85,7 @@ async def scene(lease: LeaseRef | None = None, **settings: Any) -> AsyncIterator
 
 @asynccontextmanager
 async def leading(elector: Elector) -> AsyncIterator[None]:
-    """Takes part in the election, and leads by now."""
+    """Has it take part in the election. It leads inside."""
     running = asyncio.create_task(elector.run())
     await eventually(elector.leads)
     try:

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.sandbox import Fault, World
+from ssh_session_gc.sandbox import Fault
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from tests.daemon.scene import OWNERS, SESSIONS, label, quarantine, scene
 from tests.harness import running
@@ -24,69 +22,6 @@ async def test_what_is_no_session_any_more_is_left_alone(tmp_path: Path) -> None
         await eventually(lambda: s.gc.logged("session_changed"))
         await eventually(lambda: s.gc.session("alice") is None)
         assert s.gc.collected() == {}
-
-
-@pytest.mark.parametrize("stamp", [True, False])
-async def test_an_owner_on_a_node_whose_clock_is_ahead(tmp_path: Path, stamp: bool) -> None:
-    async with scene(tmp_path, world=World(stamp=stamp, skews={"node1": 10.0})) as s:
-        await s.open("alice")
-        await advance(120)
-        assert s.gc.collected() == {}
-        # A collector that starts now has not seen it begin.
-        s.gc.stop.set()
-        await eventually(s.gc.task.done)
-        (tmp_path / "2").mkdir()
-        async with running(s.world.url, tmp_path / "2") as later:
-            await later.synced()
-            await advance(120)
-            assert later.collected() == {}
-
-
-async def test_a_session_on_a_node_whose_clock_is_far_ahead(tmp_path: Path) -> None:
-    async with scene(tmp_path, world=World(stamp=True, skews={"node1": 130.0})) as s:
-        await advance(200)
-        await s.open("alice")
-        await advance(200)
-        assert s.gc.collected() == {}
-        assert s.world.lost_live() == []
-
-
-@pytest.mark.parametrize("code", [200, 503])
-async def test_one_wrong_date_ages_nobody(tmp_path: Path, code: int) -> None:
-    async with scene(tmp_path) as s:
-        await s.open("alice")
-        s.world.faults.clock_offset = 7200.0
-        if code != 200:
-            s.world.faults.add(Fault("status", verb="watch", code=code, times=1))
-        asked = len(s.world.server.requests)
-        s.world.faults.end_watches(resource="deployments")
-        while len(s.world.server.requests) == asked:
-            await advance(0.2)
-        s.world.faults.clock_offset = 0.0
-        await advance(30)
-        assert s.gc.collected() == {}
-        assert s.gc.api.time.now() <= s.world.store.now()
-
-
-@pytest.mark.parametrize("ahead", [7200.0, -7200.0])
-async def test_a_wrong_date_from_the_start_deletes_nobody(ahead: float, tmp_path: Path) -> None:
-    async with World() as world:
-        world.deploy()
-        await world.ready()
-        world.open("alice")
-        world.faults.clock_offset = ahead
-        async with running(world.url, tmp_path) as gc:
-            await gc.synced()
-            world.faults.clock_offset = 0.0
-            await advance(60)
-            assert gc.collected() == {}
-            assert world.lost_live() == []
-            assert gc.api.time.sure
-            assert abs(gc.api.time.now() - world.store.now()) < 1.1
-            # And it does its work.
-            world.crash()
-            await advance(75)
-            await eventually(lambda: gc.collected() == {"alice": "Ownerless"})
 
 
 async def test_a_quarantined_owner_and_a_collector_that_starts_later(tmp_path: Path) -> None:

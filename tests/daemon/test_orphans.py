@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from ssh_session_gc.kube.errors import ApiError
-from ssh_session_gc.sandbox import Fault, World
+from ssh_session_gc.sandbox import Fault
 from ssh_session_gc.sandbox.api.objects import PODS
-from ssh_session_gc.sandbox.node.programs import Program
 from tests.daemon.scene import OWNERS, label, restricted_scene, scene
-from tests.harness import running
 from tests.support import advance, eventually
 
 
@@ -53,43 +51,6 @@ async def test_a_session_that_leaves_and_comes_back_while_it_waits(tmp_path: Pat
         s.world.faults.clear()
         await advance(600)
         await s.collected(alice="Ownerless", bob="Ownerless")
-
-
-async def test_the_clock_is_put_right_after_a_failure(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
-        await s.open("alice")
-        s.world.crash()
-        await advance(50)
-        fault = s.world.faults.add(Fault("status", verb="delete", code=500))
-        s.world.clock_offset = 10 * 86400.0
-        for _ in range(4):
-            s.world.faults.end_watches()
-            await advance(10)
-        await eventually(lambda: s.gc.logged("deletion_failed"))
-        s.world.clock_offset = 0.0
-        s.world.faults.end_watches()
-        await advance(30)
-        s.world.faults.lift(fault)
-        await advance(200)
-        await s.collected(alice="Ownerless")
-
-
-async def test_a_wrong_date_from_the_start_makes_nobody_old_enough_to_stay(tmp_path: Path) -> None:
-    # By such a date all that runs has started in the future, and must have started by now at the latest.
-    async with World(stamp=True, images={"late": Program(pull=125.0)}) as world:
-        world.deploy()
-        await world.ready()
-        world.open("alice")
-        world.open("bob", image="late")
-        await advance(130)
-        world.crash()
-        await advance(5)
-        world.faults.clock_offset = -7200.0
-        async with running(world.url, tmp_path) as gc:
-            await gc.synced()
-            world.faults.clock_offset = 0.0
-            await advance(75)
-            await eventually(lambda: gc.collected() == {"alice": "Ownerless", "bob": "StartTimeout"})
 
 
 async def test_a_retry_after_of_a_day_is_not_obeyed(tmp_path: Path) -> None:

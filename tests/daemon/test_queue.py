@@ -39,7 +39,7 @@ class QueueScene:
 
 @pytest.fixture
 async def s() -> AsyncIterator[QueueScene]:
-    """One to try it on."""
+    """A queue with nobody in it, at three o'clock."""
     async with connected("http://127.0.0.1:1") as api:
         tell_time(api.time)
         cluster = Cluster(SETTINGS, api, Metrics(dry_run=False))

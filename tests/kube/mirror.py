@@ -1,4 +1,7 @@
-"""A reflector and what it believes, beside a store and what is so."""
+"""A reflector and what it believes, beside a store and what is so.
+
+Knows how both are set up and compared. Does not know what goes wrong: each test breaks something else.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -89,6 +92,7 @@ class MirrorScene:
         self.reflector: Reflector[Pod]
 
     def add(self, name: str, *, session: bool = True, annotations: dict[str, str] | None = None) -> None:
+        """Creates a Pod, which is a session's unless told otherwise."""
         labels = {"containerssh.io/session": "true"} if session else {}
         metadata = {"name": name, "labels": labels, "annotations": annotations or {}}
         spec = {"containers": [{"name": "shell", "image": "shell"}], "schedulerName": "none"}
@@ -103,6 +107,7 @@ class MirrorScene:
         self.store.update(STORED_PODS, NAMESPACE, name, change)
 
     def remove(self, name: str) -> None:
+        """Deletes a Pod at once."""
         self.store.delete(STORED_PODS, NAMESPACE, name, grace=0)
 
     def truth(self) -> dict[str, str]:

@@ -258,7 +258,7 @@ def test_what_does_not_show_that_a_node_is_cut_off(told: list[dict[str, str]]) -
 
 
 def written_at(*seconds: str) -> dict[str, Any]:
-    """Several notes."""
+    """The API server's notes of writes at these seconds."""
     return {"managedFields": [kubelet(f"2026-11-23T03:00:{at}Z")["managedFields"][0] for at in seconds]}
 
 

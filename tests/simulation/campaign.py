@@ -8,7 +8,6 @@ import asyncio
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ from structlog.typing import EventDict
 
 from ssh_session_gc.core.election import holder
 from ssh_session_gc.core.model import Reason, Session, Verdict
-from ssh_session_gc.core.owners import REMEMBERED
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.deletion import Result
@@ -29,7 +27,8 @@ from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.harness import connected
-from tests.simulation.happenings import IMAGES, OWNERS, Happenings
+from tests.simulation.happenings import IMAGES, Happenings
+from tests.simulation.leftovers import Broken, Replica, compare, tasks
 from tests.simulation.truth import Truth
 from tests.simulation.virtual import CALLER, WHO, VirtualLoop
 
@@ -51,20 +50,6 @@ SKEWS = (0.0, -1.0, -15.0, 0.9, 1.9, 1.9)
 """Seconds by which a node's clock may be ahead: no more than the clock tolerance."""
 
 
-class Broken(AssertionError):
-    """An invariant does not hold."""
-
-
-@dataclass
-class Replica:
-    """One collector."""
-
-    name: str
-    stop: asyncio.Event
-    task: asyncio.Task[None]
-    daemon: Daemon
-
-
 @dataclass
 class Report:
     """What happened in one run."""
@@ -79,7 +64,7 @@ class Report:
 
 
 class Campaign:
-    """One seed's run."""
+    """The run of one seed: a world, its collectors and what must hold of both."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)  # decides everything
@@ -134,7 +119,7 @@ class Campaign:
                 await self._start()
             stack.push_async_callback(self._stop_all)
             await asyncio.sleep(QUIET)
-            self._idle = self._tasks()
+            self._idle = tasks()
             for _ in range(STEPS):
                 await self._step()
                 await self._revive()
@@ -157,13 +142,13 @@ class Campaign:
     # The collectors
 
     async def restart_collector(self) -> None:
-        """A collector stops, or is killed, and another one starts, be it with a wrong date at first."""
+        """A collector stops, or is killed, and another one starts, now and then with a wrong date at first."""
         replica = self.rng.choice(self._replicas)
-        self._happenings.reach_all()
+        self._happenings.nemesis.reach_all()
         self._world.faults.clear()
         await self._end(replica, kill=self.rng.random() < 0.5)
         if self.rng.random() < 0.3:
-            self._world.faults.clock_offset = self._happenings.any_date()
+            self._world.faults.clock_offset = self._happenings.nemesis.any_date()
             self._loop.call_later(2.0, self._world.faults.clear)
         await self._start()
 
@@ -205,7 +190,7 @@ class Campaign:
             raise Broken(f"{replica.name} ended with {error!r}") from error
 
     async def _stop_all(self) -> None:
-        self._happenings.reach_all()
+        self._happenings.nemesis.reach_all()
         for replica in list(self._replicas):
             replica.stop.set()
             await asyncio.wait({replica.task}, timeout=60)
@@ -260,7 +245,7 @@ class Campaign:
         reason, since = self._intended[who, uid]
         if self._elections and self._leader() != self._identity(who):
             # What was begun before a pause, or was on its way when the network broke, cannot be called back.
-            if since >= self._happenings.disturbed.get(who, -1.0):
+            if since >= self._happenings.nemesis.disturbed.get(who, -1.0):
                 return f"{self._leader() or 'nobody'} leads"
             self.report.done["late deletion"] += 1
         wrong = self._truth.wrong(pod, reason, stranger=self._is_stranger(who, uid))
@@ -334,51 +319,9 @@ class Campaign:
 
     def _compare(self) -> None:
         for replica in self._replicas:
-            self._compare_cluster(replica)
-        if left := self._left():
-            raise Broken(f"tasks are left behind: {dict(left)}")
-
-    def _compare_cluster(self, replica: Replica) -> None:
-        """Whether it sees what is there, and remembers no more than that."""
-        cluster, collector = replica.daemon.cluster, replica.daemon.collector
-        queue = collector.queue
-        there = {
-            pod["metadata"]["uid"]: pod["metadata"]["resourceVersion"]
-            for pod in self._world.store.list(PODS, "ssh-sessions")
-            if pod["metadata"]["labels"].get("containerssh.io/session") == "true"
-        }
-        seen = {uid: session.resource_version for uid, session in cluster.sessions.by_uid.items()}
-        if seen != there:
-            raise Broken(f"{replica.name} sees {set(seen.items()) ^ set(there.items())} otherwise than it is")
-        living = {each.process.pod_uid for each in self._world.containerssh.replicas if each.online}
-        unseen = living - {owner.pod_uid for owner in cluster.owners.owners}
-        listed = {pod["metadata"]["uid"] for pod in self._world.store.list(PODS, "containerssh", OWNERS)}
-        if unseen & listed:
-            raise Broken(f"{replica.name} does not see the owners {unseen & listed}")
-        ended = [owner for owner in cluster.owners.owners if owner.confirmed and not owner.alive]
-        if len(ended) > REMEMBERED:
-            raise Broken(f"{replica.name} remembers {len(ended)} owners that have ended")
-        kept: dict[str, Iterable[str]] = {
-            "verdicts": queue.verdicts,
-            "timers": queue._timers._at,
-            "backoff": queue.backoff,
-            "settled": queue.settled,
-            "failures": collector.outcomes.reported,
-        }
-        for what, each in kept.items():
-            if not set(each) <= set(there):
-                raise Broken(f"{replica.name} remembers the {what} of sessions that are gone")
-        if queue.processing or collector.workers.deleter.in_flight or replica.daemon._recorder._queue.qsize():
-            raise Broken(f"{replica.name} is still at {queue.processing}")
-
-    def _left(self) -> Counter[str]:
-        """What goes on beyond what did in the beginning."""
-        watches = Counter({"watches": self._world.server.watches - 3 * len(self._replicas)})
+            compare(replica, self._world)
         # Whoever asks for the lease again and again does so on one spare connection after the other.
         spare = Counter({"RequestHandler.start": SPARE * len(self._replicas) if self._elections else 0})
-        return self._tasks() + watches - self._idle - spare
-
-    def _tasks(self) -> Counter[str]:
-        """What goes on by now, apart from the world itself."""
-        coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
-        return Counter(each.__qualname__ for each in coroutines if "/sandbox/" not in each.cr_code.co_filename)
+        watches = Counter({"watches": self._world.server.watches - 3 * len(self._replicas)})
+        if left := tasks() + watches - self._idle - spare:
+            raise Broken(f"tasks are left behind: {dict(left)}")

@@ -26,7 +26,7 @@ started, and that start is taken for as early as the clocks allow."""
 
 
 class Truth:
-    """One world's."""
+    """Judges deletions and leftovers in one world by what is really so in it."""
 
     def __init__(self, world: World, policy: Policy) -> None:
         self._world, self._policy = world, policy

@@ -78,7 +78,7 @@ class Network:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """The loop."""
+    """An event loop whose time passes at once, with connections that are not sockets."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
@@ -116,11 +116,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 self._ready.append(handle)  # type: ignore[attr-defined]
 
     def is_paused(self, who: str) -> bool:
-        """Whether it stands still."""
+        """Whether this process is paused."""
         return who in self._frozen
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:  # type: ignore[override]
-        """Calls it in the next turn, or when whom it belongs to goes on."""
+        """Calls it in the next turn, or, while its process is paused, once that goes on."""
         if self._frozen:
             who = WHO.get() if context is None else context.get(WHO, "")
             if who in self._frozen:
@@ -186,7 +186,7 @@ async def start_connection(addr_infos: Any, *_: Any, **__: Any) -> "Socket":
 
 
 class Socket:
-    """An address."""
+    """A port of this loop's, in the place of a socket."""
 
     def __init__(self, port: int) -> None:
         self.port = port

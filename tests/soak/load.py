@@ -83,9 +83,9 @@ class Load:
     def orphans(self) -> list[TrueSession]:
         """Sessions that are there with nobody in them. Without those that may pass for another process's own, because
         it began in the same Pod within the clock tolerance: they wait for their age (docs/guarantees.md)."""
-        began = {replica.process.pod_uid: replica.process.started for replica in self._world.containerssh.replicas}
+        starts = {replica.process.pod_uid: replica.process.started for replica in self._world.containerssh.replicas}
         orphans = self._world.orphans()
-        return [s for s in orphans if s.creator.alive or began.get(s.creator.pod_uid, 1e99) > s.created + TOLERANCE]
+        return [s for s in orphans if s.creator.alive or starts.get(s.creator.pod_uid, 1e99) > s.created + TOLERANCE]
 
     async def _users(self) -> None:
         """As many changes a second as planned; what kubelets and deletions make of them comes on top."""

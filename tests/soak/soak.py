@@ -158,7 +158,7 @@ class Soak:
         last, fifth = self._looks[-1], len(self._looks) // 5
         early, late = self._memory(fifth, 2 * fifth), self._memory(-fifth, None)
         memory = f"{early:.0f} KiB in the second fifth, {late:.0f} in the last: {late / early - 1:+.1%}"
-        busy = last.usage.processor - before.usage.processor
+        used = last.usage.processor - before.usage.processor
 
         def same(what: str, of: Callable[[Look], int]) -> Check:
             found = f"{of(before)} before, {max(map(of, self._looks))} at the most, {of(after)} in the end"
@@ -171,7 +171,7 @@ class Soak:
             same("watches", lambda look: look.watches),
             same("connections", lambda look: look.connections),
             Check("time series", f"{len(before.scrape.samples)} before, {len(after.scrape.samples)} in the end"),
-            Check("processor", f"{busy / changes * 1e6:.0f} µs a change, {busy / (last.at - before.at):.0%} of one"),
+            Check("processor", f"{used / changes * 1e6:.0f} µs a change, {used / (last.at - before.at):.0%} of one"),
         ]
 
     def _memory(self, first: int, end: int | None) -> float:

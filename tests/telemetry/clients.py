@@ -13,7 +13,7 @@ ASK = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-class Client:
+class PortClient:
     """One connection. Reads into ``got`` until it is over."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -23,7 +23,7 @@ class Client:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def to(cls, address: str, sends: bytes = b"") -> "Client":
+    async def to(cls, address: str, sends: bytes = b"") -> "PortClient":
         """Connects, and sends this."""
         host, _, port = address.rpartition(":")
         client = cls(*await asyncio.open_connection(host, int(port)))
@@ -63,7 +63,7 @@ class Crowd:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.clients: list[Client] = []
+        self.clients: list[PortClient] = []
 
     async def __aenter__(self) -> "Crowd":
         return self
@@ -72,9 +72,9 @@ class Crowd:
         for client in self.clients:
             await client.close()
 
-    async def come(self, many: int = 1, sends: bytes = b"") -> list[Client]:
+    async def come(self, many: int = 1, sends: bytes = b"") -> list[PortClient]:
         """Lets so many more connect, one after the other; each sends this."""
-        new = [await Client.to(self.address, sends) for _ in range(many)]
+        new = [await PortClient.to(self.address, sends) for _ in range(many)]
         self.clients += new
         return new
 
