@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from ssh_session_gc.core.model import Action, Reason, Verdict
+from ssh_session_gc.core.model import Action
 from ssh_session_gc.daemon.deletion import Deleter
 from ssh_session_gc.settings import DryRun
 from ssh_session_gc.telemetry.metrics import Outcome
+from tests.builders import verdict
 from tests.chart import charts
 from tests.conformance.clusters import AnyCluster
 from tests.conformance.installed import collecting, deploy, install, owner, session
@@ -97,15 +98,15 @@ async def test_only_what_was_judged_is_deleted(cluster: AnyCluster, tmp_path: Pa
         await cluster.until(lambda: gc.session("alice") is not None, "it is seen")
         judged = gc.session("alice")
         assert judged is not None
-        deleter, verdict = Deleter(gc.api, gc.settings, gc.daemon.elector), Verdict(Action.COLLECT, Reason.OVER_AGE)
+        deleter, due = Deleter(gc.api, gc.settings, gc.daemon.elector), verdict()
         stranger = msgspec.structs.replace(judged, uid="0c9f8f0a-0000-4000-8000-000000000000")
-        assert (await deleter.delete(stranger, verdict)).outcome is Outcome.CHANGED
+        assert (await deleter.delete(stranger, due)).outcome is Outcome.CHANGED
         await cluster.passing(1)
         await cluster.start(path)
-        assert (await deleter.delete(judged, verdict)).outcome is Outcome.CHANGED
+        assert (await deleter.delete(judged, due)).outcome is Outcome.CHANGED
         assert not await is_deleted(cluster, path)
         await cluster.gone(path)
-        assert (await deleter.delete(judged, verdict)).outcome is Outcome.GONE
+        assert (await deleter.delete(judged, due)).outcome is Outcome.GONE
 
 
 async def test_a_standby_takes_over_where_the_leader_stops(cluster: AnyCluster, tmp_path: Path) -> None:
