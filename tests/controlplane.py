@@ -1,7 +1,4 @@
-"""A real etcd and kube-apiserver, as controller-runtime's envtest has them: no controllers, no nodes.
-
-Knows how they are started. Does not know what for.
-"""
+"""A real etcd and kube-apiserver, as controller-runtime's envtest has them: no controllers, no nodes."""
 
 import os
 import socket
@@ -20,28 +17,28 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
-"""The folder with the programs; "" where there is none."""
+"""The folder with the programs, or ""."""
 ROOT_TOKEN = "the-administrator"
 PATIENCE = 90.0
-"""Seconds in which a control plane is there, or never will be."""
+"""Seconds that a control plane may take to start."""
 
 
 class NotThere(Exception):
-    """It cannot be started. Says why."""
+    """The control plane cannot be started; the message says why."""
 
 
 @dataclass(frozen=True)
-class Running:
-    """A control plane that runs."""
+class RunningControlPlane:
+    """Where a running control plane is, and the authority that vouches for it."""
 
     url: str
     authority: Path
-    """The certificate of who vouches for it."""
+    """The file with the certificate of its authority."""
 
 
 @contextmanager
-def control_plane(folder: Path, authority: trustme.CA) -> Iterator[Running]:
-    """Runs one, with its data in this folder. Raises NotThere."""
+def control_plane(folder: Path, authority: trustme.CA) -> Iterator[RunningControlPlane]:
+    """Runs a control plane with its data in this folder. Raises NotThere."""
     etcd, server = _binary("etcd"), _binary("kube-apiserver")
     client, peer, port = _ports(3)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -71,13 +68,13 @@ def control_plane(folder: Path, authority: trustme.CA) -> Iterator[Running]:
                 f"--service-account-key-file={folder / 'sa.key'}",
                 f"--service-account-signing-key-file={folder / 'sa.key'}",
             ),
-            # Nobody makes the accounts' tokens and nobody runs the Pods.
+            # Nothing here issues the tokens of accounts that this plugin would mount.
             "--disable-admission-plugins=ServiceAccount",
         ),
     ]
     try:
         _wait(f"https://127.0.0.1:{port}/readyz", folder / "ca.pem", running[1], folder / "kube-apiserver.log")
-        yield Running(f"https://127.0.0.1:{port}", folder / "ca.pem")
+        yield RunningControlPlane(f"https://127.0.0.1:{port}", folder / "ca.pem")
     finally:
         for process in reversed(running):
             process.terminate()

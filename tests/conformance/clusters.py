@@ -1,6 +1,6 @@
-"""An API server to test against: the sandbox's, or a real one. What a test does to either is the same HTTP.
+"""An API server to test against: the sandbox's, or a real one. Tests speak the same HTTP to either.
 
-Nobody runs Pods here. What a kubelet would write, a test writes in its place, through the API.
+Nobody runs Pods here. A test writes through the API what a kubelet would write.
 """
 
 import asyncio
@@ -40,22 +40,22 @@ _PLURALS = {
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a request got."""
+class Response:
+    """The response to one request, read whole."""
 
     status: int
     headers: Mapping[str, str]
     body: Any
 
 
-class Lines:
+class WatchEvents:
     """The events of a watch."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
 
     async def next(self) -> Any:
-        """The next event but for bookmarks, None at a clean end."""
+        """The next event that is no bookmark, None at a clean end."""
         while raw := await self.response.content.readuntil(b"\n"):
             event = json.loads(raw)
             if event["type"] != "BOOKMARK":
@@ -77,7 +77,7 @@ class Cluster(ABC):
         number = next(self._numbers)
         self.sessions, self.owners = f"sessions-{number}", f"owners-{number}"
         self.authority = authority
-        """The file with the certificate of who vouches for the server."""
+        """The file with the certificate authority of the server."""
         self._http: aiohttp.ClientSession
 
     @property
@@ -87,10 +87,10 @@ class Cluster(ABC):
 
     @abstractmethod
     async def passing(self, seconds: float) -> None:
-        """Returns when so much time has passed for the server and for us."""
+        """Returns when that time has passed for the server and for the test."""
 
     async def until(self, condition: Callable[[], Awaitable[object] | bool], what: str) -> None:
-        """Returns when the condition holds, however long that takes within reason."""
+        """Returns when the condition holds. Raises AssertionError after ``PATIENCE`` looks."""
         for _ in range(PATIENCE):
             found = condition()
             if found if isinstance(found, bool) else await found:
@@ -104,7 +104,7 @@ class Cluster(ABC):
 
     @abstractmethod
     async def token(self, namespace: str, account: str) -> str:
-        """A token of this ServiceAccount."""
+        """Issues a token of this ServiceAccount."""
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator["Cluster"]:
@@ -123,8 +123,8 @@ class Cluster(ABC):
         *,
         token: str = ROOT_TOKEN,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """One request, and the whole answer, decoded if it is JSON."""
+    ) -> Response:
+        """Sends one request. The response's body is decoded if it is JSON."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body)
         sent = ({"Content-Type": "application/json"} if data else {}) | _bearer(token)
         async with self._http.request(
@@ -132,30 +132,30 @@ class Cluster(ABC):
         ) as response:
             raw = await response.read()
             is_json = response.content_type == "application/json"
-            return Answer(response.status, response.headers, json.loads(raw) if is_json else raw.decode())
+            return Response(response.status, response.headers, json.loads(raw) if is_json else raw.decode())
 
     async def do(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> Object:
-        """A request that succeeds, and the object in its answer."""
+        """Sends a request that must succeed, and returns the object in its response."""
         answer = await self(method, path, body, headers=headers)
         assert answer.status < 300, (method, path, answer.body)
         return dict(answer.body)
 
     @asynccontextmanager
-    async def watch(self, query: str = "", path: str = "") -> AsyncIterator[Lines]:
-        """A watch with these parameters, of the session Pods unless told otherwise."""
+    async def watch(self, query: str = "", path: str = "") -> AsyncIterator[WatchEvents]:
+        """Watches with these parameters: the session Pods, or what is at the path."""
         url = f"{self.url}{path or self.pods}?watch=1&{query}"
         async with self._http.get(url, headers=_bearer(ROOT_TOKEN)) as response:
             try:
-                yield Lines(response)
+                yield WatchEvents(response)
             finally:
-                # Left in the middle, a TLS connection would take its leave of a server that may be gone by then.
+                # A TLS connection left in the middle would send its close to a server that may be gone by then.
                 if response.connection is not None and response.connection.transport is not None:
                     response.connection.transport.abort()
 
     def kubeconfig(self, path: Path, token: str) -> Path:
-        """Writes a kubeconfig for whoever has this token."""
+        """Writes a kubeconfig with this token."""
         return write_kubeconfig(path, self.url, token=token, certificate_authority=str(self.authority))
 
     async def now(self) -> float:
@@ -181,12 +181,12 @@ class Cluster(ABC):
             await self.do("POST", self.pods, pod(name, **options))
 
     async def version(self) -> str:
-        """The present resourceVersion."""
+        """The current resourceVersion."""
         found = await self.do("GET", f"{self.pods}?limit=1")
         return str(found["metadata"]["resourceVersion"])
 
     async def status(self, path: str, phase: str, *, restarts: int = 0, **state: Object) -> Object:
-        """Writes a Pod's status as its kubelet would: one container, in this state."""
+        """Writes a Pod's status as its kubelet would, with one container in this state."""
         body = await self.do("GET", path)
         name = body["spec"]["containers"][0]["name"]
         container = {"name": name, "ready": "running" in state, "restartCount": restarts, "state": state}
@@ -196,32 +196,32 @@ class Cluster(ABC):
         return await self.do("PATCH", f"{path}/status", patch, headers=headers)
 
     async def start(self, path: str) -> None:
-        """The Pod's container starts now."""
+        """Has the Pod's container start now."""
         await self.status(path, "Running", running={"startedAt": timestamp(await self.now())})
 
     async def end(self, path: str, phase: str = "Failed", code: int = 137) -> None:
-        """The Pod's container ends now, for good."""
+        """Has the Pod's container end now, for good."""
         now = timestamp(await self.now())
         state = {"exitCode": code, "reason": "Error", "startedAt": now, "finishedAt": now}
         await self.status(path, phase, terminated=state)
 
     async def gone(self, path: str) -> None:
-        """The kubelet has seen to it that nothing of the Pod is left."""
+        """Removes the Pod as its kubelet does once nothing of it is left."""
         await self.do("DELETE", path, {"gracePeriodSeconds": 0})
 
     async def find(self, path: str) -> Object | None:
-        """The object, if it is there."""
+        """The object, or None."""
         answer = await self("GET", path)
         return None if answer.status == 404 else dict(answer.body)
 
 
 class SandboxCluster(Cluster):
-    """The sandbox's API server. Its clock is the loop's, which can be moved on."""
+    """The sandbox's API server, whose clock is the loop's, which tests move on."""
 
     def __init__(self, authority: Path, context: ssl.SSLContext) -> None:
         super().__init__(authority)
         loop = asyncio.get_running_loop()
-        # Programs of their own look at it, too, and they have a clock.
+        # The clock tells real dates: other processes talk to this server, too, and have clocks.
         began = time.time() - loop.time()
         self._tokens = {ROOT_TOKEN: ADMIN}
         store = Store(lambda: began + loop.time())
@@ -253,7 +253,7 @@ class SandboxCluster(Cluster):
 
 
 class RealCluster(Cluster):
-    """A real API server, whose time is everybody's."""
+    """A real API server, which lives in real time."""
 
     def __init__(self, authority: Path, url: str) -> None:
         super().__init__(authority)

@@ -15,13 +15,13 @@ SESSION = {"containerssh.io/session": "true"}
 
 
 def documents(cluster: Cluster, **config: Any) -> list[Object]:
-    """What is installed for this cluster's two namespaces."""
+    """The objects of the chart for this cluster's two namespaces."""
     named = {"sessionNamespace": cluster.sessions, "owner": f"deployment/{cluster.owners}/containerssh"}
     return charts.render({"config": named | QUICK | config, "replicas": 1})
 
 
 async def install(cluster: Cluster, **config: Any) -> str:
-    """Puts the chart's permissions in force; the token of the collector's account."""
+    """Puts the chart's permissions in force. Returns a token of the collector's account."""
     await cluster.grant(documents(cluster, **config))
     return await cluster.token(charts.NAMESPACE, charts.RELEASE)
 
@@ -39,7 +39,7 @@ async def collecting(cluster: Cluster, tmp_path: Path, name: str = "gc", **confi
 
 
 async def deploy(cluster: Cluster) -> str:
-    """ContainerSSH's Deployment and one running Pod of it, whose path this gives."""
+    """Creates ContainerSSH's Deployment and one running Pod of it. Returns the Pod's path."""
     labels, container = {"app": "containerssh"}, {"name": "containerssh", "image": "containerssh:1"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     spec = {"selector": {"matchLabels": labels}, "template": template}
@@ -49,7 +49,7 @@ async def deploy(cluster: Cluster) -> str:
 
 
 async def owner(cluster: Cluster, name: str) -> str:
-    """Another running Pod of the Deployment."""
+    """Creates another running Pod of the Deployment. Returns its path."""
     made = pod(name, node="n", labels={"app": "containerssh"})
     made["spec"]["containers"][0]["name"] = "containerssh"
     await cluster.do("POST", cluster.owner_pods, made)
@@ -58,7 +58,7 @@ async def owner(cluster: Cluster, name: str) -> str:
 
 
 async def session(cluster: Cluster, user: str, *, start: bool = True, **annotations: str) -> str:
-    """A session of this user's, whose path this gives. Underscores in annotations stand for dashes."""
+    """Creates a session of this user. Returns its path. Underscores in annotations stand for dashes."""
     notes = {f"ssh-session-gc/{key.replace('_', '-')}": value for key, value in annotations.items()}
     labels = SESSION | {"containerssh_username": user}
     await cluster.add(user, node="n", labels=labels, annotations=notes)

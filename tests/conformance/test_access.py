@@ -1,9 +1,9 @@
-"""Who may do what: what the chart grants is enough for the program, and nothing beyond it is to be had."""
+"""Access: the chart grants what the program needs, and nothing beyond it."""
 
 from typing import Any
 
 from tests.chart import charts
-from tests.conformance.clusters import Answer, Cluster, pod
+from tests.conformance.clusters import Cluster, Response, pod
 from tests.conformance.installed import install
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -17,7 +17,7 @@ async def test_a_token_is_wanted_but_for_what_anybody_may_know(cluster: Cluster)
         ("nobody's", "/version", 401),
         ("", "/version", 200),
         ("", "/readyz", 200),
-        # Who shows none is anonymous, and may do nothing else.
+        # A request without a token is anonymous, and may do nothing else.
         ("", cluster.pods, 403),
         ("", "/api", 403),
     ):
@@ -32,7 +32,7 @@ async def test_the_chart_grants_what_is_needed_and_nothing_else(cluster: Cluster
     deployments = f"/apis/apps/v1/namespaces/{cluster.owners}/deployments"
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{charts.NAMESPACE}/leases/{charts.RELEASE}"
 
-    async def ask(method: str, path: str, body: Any = None) -> Answer:
+    async def ask(method: str, path: str, body: Any = None) -> Response:
         return await cluster(method, path, body, token=token)
 
     for method, path, status in (
@@ -42,7 +42,7 @@ async def test_the_chart_grants_what_is_needed_and_nothing_else(cluster: Cluster
         ("GET", f"{deployments}?fieldSelector=metadata.name%3Dcontainerssh", 200),
         ("GET", f"{deployments}/containerssh", 404),
         ("GET", lease, 404),
-        # Nobody else's, and nothing inside of a Pod.
+        # Nothing of other namespaces or names, and nothing inside of a Pod, is granted.
         ("GET", "/api/v1/pods", 403),
         ("GET", deployments, 403),
         ("GET", f"{deployments}?fieldSelector=metadata.name%3Dother", 403),

@@ -17,17 +17,17 @@ from tests.conformance.installed import collecting, deploy, install, owner, sess
 from tests.harness import Running
 
 SLACK = 3
-"""Seconds between an owner's start and a session, so that nobody's whole seconds confuse the two."""
+"""Seconds between an owner's start and a session, so that times in whole seconds keep their order."""
 
 
 async def leaving(cluster: Cluster, path: str) -> bool:
-    """Whether the Pod has been deleted, be it that it still ends."""
+    """Whether the Pod has been deleted, even if it is still terminating."""
     found = await cluster.find(path)
     return found is None or "deletionTimestamp" in found["metadata"]
 
 
 async def collected(cluster: Cluster, gc: Running, **reasons: str) -> None:
-    """Exactly these sessions go, for these reasons."""
+    """Waits until exactly these sessions have been deleted, for these reasons."""
     await cluster.until(lambda: len(gc.collected()) >= len(reasons), f"{reasons}, so far {gc.collected()}")
     assert gc.collected() == reasons
     for user in reasons:
@@ -124,7 +124,7 @@ async def test_a_standby_takes_over_where_the_leader_stops(cluster: Cluster, tmp
 
 
 async def command(*args: str) -> tuple[int, str, str]:
-    """The exit status of the program, and what it prints on either output."""
+    """Runs the program. Returns its exit status and both its outputs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ssh_session_gc", *args),
         stdout=asyncio.subprocess.PIPE,

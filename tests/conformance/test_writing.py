@@ -1,10 +1,10 @@
-"""POST, PUT, PATCH and DELETE: what a deletion, a lease and an Event rest on."""
+"""POST, PUT, PATCH and DELETE, on which a deletion, a lease and an Event rest."""
 
 from typing import Any
 
 import pytest
 
-from tests.conformance.clusters import Answer, Cluster, Object, pod
+from tests.conformance.clusters import Cluster, Object, Response, pod
 
 DEPLOYMENT: Object = {
     "metadata": {"name": "d"},
@@ -26,8 +26,8 @@ def leases(cluster: Cluster) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{cluster.sessions}/leases"
 
 
-async def patched(cluster: Cluster, kind: str, path: str, patch: Any) -> Answer:
-    return await cluster("PATCH", path, patch, headers={"Content-Type": f"application/{kind}+json"})
+async def patched(cluster: Cluster, form: str, path: str, patch: Any) -> Response:
+    return await cluster("PATCH", path, patch, headers={"Content-Type": f"application/{form}+json"})
 
 
 async def test_who_creates_gets_the_defaults_and_writes_no_status(cluster: Cluster) -> None:
@@ -105,7 +105,7 @@ async def test_strategic_merge_patch_knows_what_lists_are_keyed_by(cluster: Clus
     env = [{"name": "K", "value": "1"}]
     assert await containers({"name": "b", "env": env}) == [a, b | {"env": env}]
     more = [{"name": "L", "value": "2"}]
-    # What a patch names comes first.
+    # Entries that a patch names come first.
     assert await containers({"name": "b", "env": more}) == [a, b | {"env": more + env}]
     assert await containers({"name": "b", "$patch": "delete"}) == [a]
     assert await containers({"$patch": "replace"}, {"name": "c", "image": "c"}) == [{"name": "c", "image": "c"}]
@@ -197,7 +197,7 @@ async def test_the_options_of_a_delete_are_in_the_body_or_in_the_query(cluster: 
     assert "deletionTimestamp" not in (await cluster.do("GET", path))["metadata"]
     assert await grace("gracePeriodSeconds=20", {"gracePeriodSeconds": 9}) == 9
     assert await grace("gracePeriodSeconds=4") == 4
-    # It is shortened, never lengthened.
+    # A later DELETE shortens the grace, and never lengthens it.
     assert await grace("gracePeriodSeconds=40") == 4
 
 
