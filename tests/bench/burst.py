@@ -1,4 +1,4 @@
-"""Burst: all sessions of an owner are orphaned by one crash of it.
+"""Burst: one crash of an owner orphans all its sessions.
 
 The rate is the server's own: from the first deletion that it carried out to the last.
 """
@@ -10,15 +10,15 @@ from pathlib import Path
 from tests import tools
 from tests.bench.programs import Daemon, bare
 from tests.bench.report import Row, Sample, beside, growth
-from tests.bench.setting import Bench, Server
+from tests.bench.setting import Bench, BenchServer
 
 CONCURRENCY = 32
 """The daemon's default."""
 MANY = 1_000
-"""Orphans from which on the rate can be told."""
+"""The number of orphans from which the rate is measured well."""
 GRACE = 1.3
 OLD = 7200.0
-"""Seconds: old enough for the CronJob."""
+"""An age in seconds at which the CronJob deletes."""
 LOOP = """
 cutoff=$(date -u -d "$CUTOFF" +%Y-%m-%dT%H:%M:%SZ)
 "$KUBECTL" get pods -n ssh-sessions -l containerssh.io/session=true --field-selector=status.phase=Running \
@@ -29,11 +29,11 @@ while IFS=$'\\t' read -r name created; do
   fi
 done
 """
-"""What the CronJob runs."""
+"""The CronJob's script."""
 
 
 def figures(bench: Bench) -> list[Row]:
-    """For each number of orphans: ours, a bare loop, and a bare loop with models; the CronJob's loop once."""
+    """Measures, for each number of orphans, the daemon, a bare loop, and one with models; the CronJob's loop once."""
     rows: list[Row] = []
     points = []
     # Each burst has an owner of its own: a session of one that crashed before would be an orphan from the start.
@@ -51,7 +51,7 @@ def figures(bench: Bench) -> list[Row]:
             what = f"{size:,} orphans at once"
             limited = beside("burst", what, ours, "bare loop", limit, size=size)
             scripted = beside("burst", what, ours, "kubectl loop", cron, size=size)
-            if size >= MANY:  # with fewer, most of it is the connections that are made
+            if size >= MANY:  # with fewer, making connections takes most of the time
                 limited.goal, scripted.goal = "≥ 0.8 × a bare loop", "≥ 20 × kubectl"
                 limited.at_least(0.8)
                 scripted.at_least(20)
@@ -66,8 +66,8 @@ def figures(bench: Bench) -> list[Row]:
     return rows
 
 
-def _collected(bench: Bench, server: Server, size: int, owner: int) -> tuple[float, float]:
-    """Orphans so many sessions. Gives the rate, and the seconds from due to the last."""
+def _collected(bench: Bench, server: BenchServer, size: int, owner: int) -> tuple[float, float]:
+    """Orphans ``size`` sessions. Returns the rate, and the seconds from due to the last deletion."""
     server.empty()
     server.fill(size, owner=owner)
     options = ("--max-age", "24h", "--owner-grace", f"{GRACE}s", "--concurrency", str(CONCURRENCY))
@@ -78,7 +78,7 @@ def _collected(bench: Bench, server: Server, size: int, owner: int) -> tuple[flo
     return _rate(accepted), max(accepted.values()) - due
 
 
-def _deleted(bench: Bench, server: Server, size: int, *, models: bool) -> float:
+def _deleted(bench: Bench, server: BenchServer, size: int, *, models: bool) -> float:
     server.empty()
     names = server.fill(size)
     with bare(server.kubeconfig, bench.folder, CONCURRENCY, models=models) as peer:
@@ -87,7 +87,7 @@ def _deleted(bench: Bench, server: Server, size: int, *, models: bool) -> float:
     return _rate(server.accepted(size))
 
 
-def _cron(bench: Bench, server: Server, size: int) -> float:
+def _cron(bench: Bench, server: BenchServer, size: int) -> float:
     server.empty()
     server.fill(size, age=OLD)
     loop(bench.folder, server.kubeconfig, server.cutoff)
