@@ -1,7 +1,7 @@
 """Writes the Grafana dashboard, ``chart/files/dashboard.json``.
 
 Run it with ``python docs/dashboard.py`` after a change here; a test holds the file to it. Every query is filtered by
-the job that the reader chooses. Several replicas say the same of the cluster, so of a gauge the greatest of one job's
+the job that the reader chooses. Several replicas report the same cluster, so the greatest value of a gauge in one job
 counts, and counters are added up.
 """
 
@@ -276,7 +276,7 @@ def panels() -> Iterator[dashboard.Row | stat.Panel | timeseries.Panel]:
 
 
 def selected(metric: str, **labels: str) -> str:
-    """The series of one of our metrics; a value that begins with "!" is one that they must not have, as a pattern."""
+    """Selects series of one of our metrics; a value that begins with "!" is a pattern that must not match."""
     matchers = ['job=~"$job"']
     for name, value in labels.items():
         matchers.append(f'{name}!~"{value[1:]}"' if value.startswith("!") else f'{name}="{value}"')
@@ -284,20 +284,20 @@ def selected(metric: str, **labels: str) -> str:
 
 
 def highest(metric: str, label: str = "", **labels: str) -> str:
-    """A gauge about the cluster: what the replicas of each installation say, once."""
-    # Without a label of its own to keep, all that the gauge has are kept, or a sum would miss some.
+    """A gauge about the cluster, once for all replicas of an installation."""
+    # Without a label to keep, the gauge's own is kept, or a sum would miss series.
     keep = label or {"sessions": "state", "orphans": "reason", "owners": "state"}.get(metric, "")
     by = f"{INSTALLATION}, {keep}" if keep else INSTALLATION
     return f"max by ({by}) ({selected(metric, **labels)})"
 
 
 def increase(metric: str, **labels: str) -> str:
-    """How much a counter has grown in each step."""
+    """The growth of a counter in each step."""
     return f"increase({selected(metric, **labels)}[$__rate_interval])"
 
 
 def rate(metric: str, **labels: str) -> str:
-    """How much a counter grows in a second."""
+    """The growth of a counter a second."""
     return f"rate({selected(metric, **labels)}[$__rate_interval])"
 
 
@@ -315,7 +315,7 @@ def number(
     unit: str = "short",
     words: tuple[str, str] | None = None,
 ) -> stat.Panel:
-    """A number, or a word for 0 and for what is more, coloured by its height."""
+    """A panel with a number, or with a word for 0 and one for more, coloured by the value."""
     pairs = ((None, each) if isinstance(each, str) else each for each in colours)
     steps = [model.Threshold(value=value, color=colour) for value, colour in pairs]
     panel = (
@@ -355,7 +355,7 @@ def graph(
     colours: dict[str, str] | None = None,
     width: int = WIDTH // 2,
 ) -> timeseries.Panel:
-    """Lines, an area for each, or bars on top of each other."""
+    """A panel with lines, with stacked areas, or with stacked bars."""
     panel = (
         timeseries.Panel()
         .title(title)

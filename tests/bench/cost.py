@@ -1,7 +1,7 @@
-"""API cost: requests and bytes in an hour, idle and with sessions that come and go: ours, a poller's, the CronJob's.
+"""API cost: requests and bytes in an hour, idle or with sessions that come and go, of ours, a poller, the CronJob.
 
 The hours are virtual (``hours``). kubectl runs in real time behind a proxy that counts: its loop with nothing there,
-with sessions that are too young, and with some to delete; an hour of it is put together from these.
+with sessions that are too young, and with some to delete. An hour of the CronJob is computed from these.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -17,14 +17,14 @@ from tests.bench.sandbox import Sandbox
 from tests.bench.setting import Bench
 
 RUNS = 4
-"""Of the CronJob, in an hour."""
+"""Runs of the CronJob in an hour."""
 IDLE = {"watch pods", "watch deployments", "get leases", "update leases"}
-"""What an idle daemon may ask for."""
+"""The requests that an idle daemon may send."""
 KIB = 1024
 
 
 def figures(bench: Bench) -> list[Row]:
-    """For each number of sessions an hour; the middle one beside the others."""
+    """Measures an hour of the daemon for each rate of sessions; at some rates, an hour of the others, too."""
     shown = {0, 100} | set(bench.scale.hourly[:2] if 100 not in bench.scale.hourly else ())
     cron = _Cron(bench)
     rows, costs = list[Row](), dict[int, Cost]()
@@ -66,7 +66,7 @@ def _size(cost: Cost) -> Sample:
 
 
 class _Cron:
-    """What the CronJob's loop costs."""
+    """The cost of the CronJob's loop, by what there is to list and to delete."""
 
     def __init__(self, bench: Bench) -> None:
         few = bench.scale.kubectl
@@ -80,7 +80,7 @@ class _Cron:
         self._open = [(cost - empty) / OPEN for cost, empty in zip(young, self._empty, strict=True)]
 
     def hour(self, hourly: int, deleted: int) -> Cost:
-        """An hour in which it deletes so many."""
+        """The cost of an hour with these many sessions opened and deleted."""
         sessions = OPEN + hourly * STAYS / hours.HOUR
         requests, size = (
             RUNS * (empty + sessions * one) + deleted * each
@@ -90,7 +90,7 @@ class _Cron:
 
     @staticmethod
     def _once(folder: Path, server: Sandbox, due: int) -> tuple[int, int]:
-        """Requests and bytes of one run. Each is in a new container, so nothing is cached before it."""
+        """Requests and bytes of one run. Each has a new home, as in a new container, so that nothing is cached."""
         server.requests()
         home = folder / f"home-{due}-{len(list(folder.iterdir()))}"
         home.mkdir()

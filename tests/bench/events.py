@@ -11,10 +11,10 @@ GOAL = "≥ 10 × kubernetes_asyncio's Watch"
 
 
 def figures(bench: Bench) -> list[Row]:
-    """With few sessions that come and go at the same time, and with many."""
+    """Measures with few sessions that come and go at the same time, and with more and more."""
     rows = [_beside_watch(bench, size) for size in bench.scale.events]
     costs = [(row.size, 1.0 / row.ours.value) for row in rows]
-    # The cost of one event must not depend on how many sessions there are; of all of them it then grows linearly.
+    # The cost of one event must not depend on the number of sessions, so the cost of one for each grows linearly.
     rows.append(growth("events", "processor time for an event of each session", [(n, n * cost) for n, cost in costs]))
     return rows
 
@@ -39,8 +39,8 @@ def _beside_watch(bench: Bench, size: int) -> Row:
 
 
 def _rate(server: Handle, program: Program, seconds: float) -> float:
-    """Lines that it takes for each second of processor time. It always has more to do, and what is on its way is
-    little beside what comes through."""
+    """Lines that the program takes for each second of processor time. It always has more to read, and lines on their
+    way are few beside those that arrive."""
     time.sleep(seconds / 4)
     count, cpu = server.sent(), program.cpu()
     while True:

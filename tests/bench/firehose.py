@@ -1,7 +1,7 @@
 """A server whose watch of session Pods never ends and never pauses, in a process of its own.
 
-It tells of sessions that are opened, run and are left, as recorded, over and over, out of bytes that were made
-before: whoever listens is the bottleneck. All else that the daemon asks for at its start is there.
+It repeats the recorded events of sessions that are opened, run and are left, out of bytes that were made before, so
+the client is the bottleneck. It also serves what else the daemon asks for at its start.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ PATH = f"/api/v1/namespaces/{pods.SESSIONS}/pods"
 
 
 def stream(sessions: int) -> list[tuple[int, bytes]]:
-    """The lines of the watch in large pieces, each with the number of its lines. All sessions go through the same
-    step before the next one comes, so that so many are there at the same time."""
+    """The lines of the watch in large pieces, each with the number of its lines. All sessions go through one step
+    before any goes through the next, so that all are there at the same time."""
     created, made, count, lines = time.time(), list[tuple[int, bytes]](), 0, bytearray()
     own = [_texts(number, created) for number in range(sessions)]
     for kind, pod in pods.life(0, created):
@@ -44,7 +44,7 @@ def stream(sessions: int) -> list[tuple[int, bytes]]:
 
 
 def _texts(number: int, created: float) -> list[bytes]:
-    """What tells one session from another, in JSON."""
+    """The values, in JSON, that tell one session from another."""
     metadata = pods.session(number, created)["metadata"]
     labels = metadata["labels"]
     texts = (metadata["name"], metadata["uid"], labels["containerssh_connection_id"], labels["containerssh_username"])
@@ -52,13 +52,13 @@ def _texts(number: int, created: float) -> list[bytes]:
 
 
 class Firehose:
-    """The server."""
+    """The server, which counts the lines that it writes."""
 
     def __init__(self, sessions: int) -> None:
         self._stream, self.sent = stream(sessions), 0
 
     async def start(self) -> str:
-        """Serves. Gives the address."""
+        """Starts to serve. Returns the address."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None)
@@ -82,7 +82,7 @@ class Firehose:
         await response.prepare(request)
         if request.path != PATH:
             await asyncio.Event().wait()
-        with suppress(ConnectionError):  # it was killed when enough was seen
+        with suppress(ConnectionError):  # the client was killed after its measurement
             for count, lines in itertools.cycle(self._stream):
                 await response.write(lines)
                 self.sent += count
@@ -90,7 +90,7 @@ class Firehose:
 
 
 def serve(pipe: Connection, sessions: int) -> None:
-    """The process: answers each question with the number of lines written so far."""
+    """Runs the process, which answers each question with the number of lines written so far."""
     asyncio.run(_serve(pipe, sessions))
 
 
@@ -102,7 +102,7 @@ async def _serve(pipe: Connection, sessions: int) -> None:
 
 
 class Handle:
-    """The handle. Use as a context manager."""
+    """Runs a ``Firehose`` in a process. Use as a context manager."""
 
     def __init__(self, folder: Path, sessions: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -120,7 +120,7 @@ class Handle:
         self._process.join(10)
 
     def sent(self) -> int:
-        """How many lines were written so far, to everybody together."""
+        """The number of lines written so far, to all clients together."""
         self._pipe.send("sent")
         count: int = self._pipe.recv()
         return count

@@ -1,6 +1,6 @@
-"""Runs the figures, one after the other, and says what came out. Knows their names, and on which servers.
+"""Runs the figures, one after the other, and reports them. Knows their names, and on which servers they run.
 
-What needs a server, with a clock that nobody moves, is measured on a real one, too, where ``KUBEBUILDER_ASSETS``
+Figures that need a server, and no clock that is moved, are measured on a real one, too, where ``KUBEBUILDER_ASSETS``
 names its programs.
 """
 

@@ -1,6 +1,6 @@
-"""One virtual hour of a cluster with the real daemon at work, or a poller: who asks how much of the API server.
+"""One virtual hour of a cluster with the real daemon, or a poller: how much each asks of the API server.
 
-Everything is in one process on a loop without a clock (``tests.simulation.virtual``): HTTP, bytes and all.
+Everything is in one process on a loop without a clock (``tests.simulation.virtual``), HTTP included.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from ssh_session_gc.sandbox.api import objects
 from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.bench import pods
-from tests.bench.sandbox import Server
+from tests.bench.sandbox import SteeredServer
 from tests.harness import connected
 from tests.simulation.virtual import VirtualLoop, start_connection
 
@@ -38,7 +38,7 @@ BEGAN = 1_795_402_800.0
 
 
 class Cost(NamedTuple):
-    """What one hour took."""
+    """The traffic of one hour, and the deletions in it."""
 
     requests: int
     size: int
@@ -48,7 +48,7 @@ class Cost(NamedTuple):
 
 
 class CountingLoop(VirtualLoop):
-    """Counts what goes over its connections, in both directions."""
+    """Counts the bytes on its connections, in both directions."""
 
     size = 0
 
@@ -68,8 +68,8 @@ class CountingLoop(VirtualLoop):
 
 
 def hour(client: str, hourly: int) -> Cost:
-    """An hour with so many sessions opened, in which one of two owners crashes if there are any. ``client``: daemon,
-    elected (a daemon with a lease) or poller."""
+    """Runs an hour in which ``hourly`` sessions are opened and, if any are, one of two owners crashes. ``client``:
+    daemon, elected (a daemon with a lease) or poller."""
     aiohappyeyeballs.start_connection = start_connection  # type: ignore[assignment]
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with asyncio.Runner(loop_factory=CountingLoop) as runner:
@@ -79,7 +79,7 @@ def hour(client: str, hourly: int) -> Cost:
 async def _hour(client: str, hourly: int) -> Cost:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
-    server = Server(lambda: BEGAN + loop.time())
+    server = SteeredServer(lambda: BEGAN + loop.time())
     url = await server.start(2)
     for owner in range(2):
         await server.fill(OPEN // 2, 0.0, owner)
@@ -105,8 +105,8 @@ async def _hour(client: str, hourly: int) -> Cost:
     return Cost(sum(verbs.values()), size, dict(verbs), verbs["delete pods"])
 
 
-async def _visitors(server: Server, hourly: int) -> None:
-    """Users come at even intervals, also at the end of the hour before; half way through an owner crashes."""
+async def _visitors(server: SteeredServer, hourly: int) -> None:
+    """Opens sessions at even intervals, and crashes an owner half way through."""
     if not hourly:
         return
     async with asyncio.TaskGroup() as group:
@@ -117,7 +117,7 @@ async def _visitors(server: Server, hourly: int) -> None:
             await asyncio.sleep(HOUR / hourly)
 
 
-async def _visit(server: Server, number: int, owner: int) -> None:
+async def _visit(server: SteeredServer, number: int, owner: int) -> None:
     life = pods.life(number, server.store.now(), owner=owner)
     for index, (kind, pod) in enumerate(life):
         if index == 5:

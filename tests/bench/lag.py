@@ -1,9 +1,9 @@
 """Lag: from the moment a session is due to the acceptance of its deletion, one at a time.
 
-Three figures of each deletion. By the daemon: its own metric, from what it takes for the moment until the answer is
-there. By the server: from the true moment until it was carried out. And the bare request in between, by another
-process. The first two differ by how far the daemon's idea of the server's clock is behind, which is never ahead of
-it and less than a second; see ``core.clock``.
+Each deletion has three figures. The daemon's own metric counts from the moment that it assumes until the answer. The
+server's counts from the true moment until the deletion is carried out. A bare request by another process stands
+beside them. The first two differ by how far the daemon's idea of the server's clock is behind: less than a second,
+and never ahead; see ``core.clock``.
 """
 
 import time
@@ -13,21 +13,21 @@ from tests.bench.report import Row, Sample, beside, growth
 from tests.bench.setting import Bench, SteeredServer
 
 SPACING = 1.07
-"""Seconds between two sessions that fall due: metrics are counted once a second at the most. Not a whole one, so that
-they do not all fall into the same fraction of the second."""
+"""Seconds between two sessions that fall due: metrics are counted once a second at the most. It is not a whole
+number, so that they fall into different fractions of the second."""
 PAUSE = 0.03
-"""Seconds for what follows a deletion: the log line, the Event."""
+"""Seconds between two looks at the metrics; a deletion's log line and Event follow it."""
 MARGIN = 2.0
-"""Seconds in which the sessions that are to fall due are made."""
+"""Seconds in which sessions are created before the first of them falls due."""
 WARM_UP = 30
-"""Deletions before those that are counted."""
+"""Deletions that are not counted, before those that are."""
 GOAL = "≤ 2 × a bare DELETE"
 GRACE = 1.3
 OPTIONS = ("--max-age", "24h", "--owner-grace", f"{GRACE}s")
 
 
 def over_age(bench: Bench) -> list[Row]:
-    """By age, with more and more sessions there."""
+    """Measures OverAge, with more and more sessions there."""
     rows: list[Row] = []
     for size in bench.scale.sessions[:-1]:
         with bench.server() as server:
@@ -45,8 +45,8 @@ def _over_age(bench: Bench, server: SteeredServer, size: int) -> list[Row]:
     ):
         peer.line()
         first = daemon.deleting() + MARGIN
-        # It learns the server's time from the answers, each at another fraction of the second; the more it has had,
-        # the better. What falls due before that is not counted.
+        # The daemon learns the server's time from answers at different fractions of the second, and better from
+        # more of them. Deletions before that are not counted.
         early = [first + number * (1.0 / WARM_UP + 0.01) for number in range(WARM_UP)]
         names = server.fall_due(early)
         server.accepted(WARM_UP)
@@ -64,7 +64,7 @@ def _over_age(bench: Bench, server: SteeredServer, size: int) -> list[Row]:
 
 
 def ownerless(bench: Bench) -> list[Row]:
-    """One owner after another is killed; each had one session. The owners are read afresh before each deletion."""
+    """Measures Ownerless: kills one owner after another, each with one session."""
     count = max(2, bench.scale.lags // 4)
     with bench.server(owners=count + 1) as server:
         lags = _follow_crashes(bench, server, count)
@@ -88,7 +88,7 @@ def _follow_crashes(bench: Bench, server: SteeredServer, count: int) -> "_Lags":
 
 
 class _Lags:
-    """What was measured of each deletion, in milliseconds."""
+    """The lags of the deletions, in milliseconds."""
 
     def __init__(self, daemon: Daemon, peer: Program, server: SteeredServer, spare: list[str], before: int) -> None:
         self._daemon, self._peer, self._server, self._spare = daemon, peer, server, spare
@@ -96,7 +96,7 @@ class _Lags:
         self.own, self.before, self.true, self.bare = (Sample("ms", []) for _ in range(4))
 
     def follow(self, name: str, due: float) -> None:
-        """Waits for the deletion of this one, which is due then, and sends a bare one after it."""
+        """Waits for the deletion of this session, due at that time, and has the peer delete another."""
         accepted = self._server.accepted(self._deleted + 1)[name]
         time.sleep(PAUSE)
         sums = self._scrape()

@@ -1,8 +1,7 @@
-"""What the daemon is measured beside: ``python -m tests.bench.peers``, one process each.
+"""The peers that the daemon is measured beside: ``python -m tests.bench.peers``, one process each.
 
-Each is what somebody would write who needed nothing but this one thing, with the client library that the daemon
-uses: the limit, or the usual way. They print a line when they are ready, and one in answer to each line that they
-read.
+Each does one thing alone, with the client library that the daemon uses: at the limit, or in the usual way. A peer
+prints a line when it is ready, and one in answer to each line that it reads.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ print("\\n".join(name for name in sys.modules if not name.startswith(("ssh_sessi
 
 
 async def delete(kubeconfig: str, how: str, concurrency: int) -> None:
-    """Deletes the Pods whose names a line holds, with so many requests at a time; answers with the seconds."""
+    """Deletes the Pods that a line names, ``concurrency`` at a time, and answers with the seconds."""
     import aiohttp
     from kubernetes_asyncio import client, config
 
@@ -34,7 +33,7 @@ async def delete(kubeconfig: str, how: str, concurrency: int) -> None:
     configuration.connection_pool_maxsize = 0
     async with client.ApiClient(configuration) as api:
         if how == "bare":
-            # As the daemon has it: without the search for ~/.netrc and proxies that comes with each request.
+            # Like the daemon's client, this one does not search for ~/.netrc and proxies with each request.
             pool = api.rest_client.pool_manager
             api.rest_client.pool_manager = aiohttp.ClientSession(connector=pool.connector)
             pool.detach()
@@ -95,16 +94,16 @@ async def watch(kubeconfig: str) -> None:
 
 
 def dependencies() -> None:
-    """Imports every module that ``run`` imports and that is none of ours."""
+    """Imports every module of others that ``run`` imports."""
     ran = subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, text=True, check=True)
     found = json.dumps(ran.stdout.split())
     code = f"import importlib, sys\nfor name in {found}:\n    importlib.import_module(name)\n"
-    # In place of this process, which has imported things of its own.
+    # A new program replaces this one, which has imported things of its own.
     os.execv(sys.executable, [sys.executable, "-c", code + "print('ready', flush=True)\nsys.stdin.readline()\n"])
 
 
 def main() -> None:
-    """Is the peer that the arguments name."""
+    """Runs the peer that the arguments name."""
     which, *args = sys.argv[1:]
     if which == "delete":
         asyncio.run(delete(args[0], args[1], int(args[2])))

@@ -1,7 +1,7 @@
 """The objects that every figure is measured with: Pods as a real cluster wrote them, with other names and times.
 
-Knows the recording ``crash`` and what in it tells one session from another. Parts that are equal are shared, so that
-a hundred thousand of them fit into memory; on the wire each is as long as the recorded one.
+Knows the recording ``crash`` and what in it tells one session from another. Equal parts are shared, so that a hundred
+thousand Pods fit into memory; on the wire each is as long as the recorded one.
 """
 
 import hashlib
@@ -23,14 +23,13 @@ SESSIONS, OWNERS = "ssh-sessions", "containerssh"
 """The namespaces."""
 SELECTOR = "containerssh.io/session=true"
 AGE = 600.0
-"""Seconds for which the sessions have been open, where nothing else is said: no rule is near."""
+"""The default age of sessions in seconds, at which no rule is near."""
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def session(number: int, created: float, *, owner: int = 0, ttl: float = 0.0) -> Object:
-    """A running session Pod, made by the owner of that number. It is bound to no node, so that a deletion is the end
-    of it: there is no kubelet here. ``created``: epoch seconds. ``ttl``: its own limit of age in seconds, 0 for
-    none."""
+    """A running session Pod, made by the owner of that number. It is bound to no node, so that a deletion ends it
+    without a kubelet. ``created``: epoch seconds. ``ttl``: its own limit of age in seconds, 0 for none."""
     pod = _running(math.floor(created))
     digest = hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
     made = {"ssh-session-gc/owner-pod-name": owner_name(owner), "ssh-session-gc/owner-pod-uid": owner_uid(owner)}
@@ -63,7 +62,7 @@ def deployment() -> Object:
 
 
 def owner(number: int, created: float, *, restarts: int = 0, restarted: float = 0.0) -> Object:
-    """An owner Pod, whose container was killed and started again so many times, at last at ``restarted``."""
+    """An owner Pod, whose container was killed and started again ``restarts`` times, at last at ``restarted``."""
     pod: Object = json.loads(json.dumps(_recorded("owner-pods")[-1]))
     pod["metadata"] |= {"name": owner_name(number), "uid": owner_uid(number), "creationTimestamp": _time(created)}
     status = pod["status"]["containerStatuses"][0]
@@ -84,13 +83,13 @@ def owner_name(number: int) -> str:
 
 
 def owner_uid(number: int) -> str:
-    """Its uid."""
+    """The uid of the owner Pod of that number."""
     return f"15710cff-0dd2-4058-903c-{number:012x}"
 
 
 def life(number: int, created: float, *, owner: int = 0) -> list[tuple[ChangeType, Object]]:
-    """All that a watch tells of one session from its creation to its end, as recorded: types and Pods. Its user
-    leaves after the fifth event."""
+    """The recorded events of one session from its creation to its end, as types and Pods. Its user leaves after the
+    fifth event."""
     told: list[tuple[ChangeType, Object]] = []
     for kind, recorded in _life():
         pod = json.loads(_moved(recorded, math.floor(created)))
@@ -125,7 +124,7 @@ def _recorded(stream: str) -> list[Object]:
 
 @cache
 def _running(created: int) -> Object:
-    """A session that runs, opened then."""
+    """A running session, created then."""
     last = next(each for each in reversed(_recorded("session-pods")) if each["status"]["phase"] == "Running")
     pod: Object = json.loads(_moved(last, created))
     del pod["spec"]["nodeName"]
@@ -133,7 +132,7 @@ def _running(created: int) -> Object:
 
 
 def _moved(pod: Object, created: int) -> str:
-    """The Pod's JSON with all its times moved, so that it was created then."""
+    """The Pod's JSON with all its times moved as far as its creation."""
     times = sorted(set(_times(pod)))
     begin = _seconds(pod["metadata"]["creationTimestamp"])
     text = json.dumps(pod)

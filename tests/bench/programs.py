@@ -1,4 +1,4 @@
-"""The programs that are measured, each a process of its own: the daemon and those that stand beside it.
+"""The programs that are measured, each a process of its own: the daemon and its peers.
 
 Knows how they are started and asked, and what the kernel says of a process. Does not know what is measured.
 """
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 PATIENCE = 120.0
-"""Seconds in which a program does what it is to do, or never will."""
+"""Seconds that a program may take to start or to answer."""
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Memory(NamedTuple):
-    """What a process holds, in bytes, as ``/proc`` has it: all of it, its share of what is shared, what is its
-    alone, and the most that it ever held."""
+    """The memory of a process in bytes, from ``/proc``: all of it, its share of shared memory, its own, and its
+    peak."""
 
     resident: int
     proportional: int
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
 
 
 class Program:
-    """One process. Use as a context manager."""
+    """A process with pipes. Use as a context manager, which kills it in the end."""
 
     def __init__(self, *command: str | Path, log: Path, **env: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("KUBE", "SSH_SESSION_GC", "PYTHONPROFILE"))}
@@ -50,7 +50,7 @@ class Program:
         self._process.communicate()
 
     def line(self) -> str:
-        """The next line that it prints. Raises RuntimeError where it ends instead."""
+        """Waits for the next line that it prints. Raises RuntimeError where it ends instead."""
         assert self._process.stdout is not None
         line: str = self._process.stdout.readline()
         if not line:
@@ -58,20 +58,20 @@ class Program:
         return line.rstrip("\n")
 
     def ask(self, question: str) -> str:
-        """What it prints in answer to a line."""
+        """Writes a line to it, and returns the line that it answers."""
         assert self._process.stdin is not None
         self._process.stdin.write(question + "\n")
         self._process.stdin.flush()
         return self.line()
 
     def cpu(self) -> float:
-        """Seconds of processor time that it has used, in hundredths."""
-        # After the name, which may hold anything: the 12th and 13th field are user and system time (proc(5)).
+        """Seconds of processor time used so far, to the hundredth."""
+        # The name may hold anything; of the fields after it, the 12th and 13th are user and system time (proc(5)).
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICK
 
     def memory(self) -> Memory:
-        """What it holds now."""
+        """Its memory now."""
         proc = Path(f"/proc/{self._process.pid}")
         found = dict(re.findall(r"^(\w+): +(\d+) kB", (proc / "smaps_rollup").read_text(), re.MULTILINE))
         unique = int(found["Private_Clean"]) + int(found["Private_Dirty"])
@@ -79,7 +79,7 @@ class Program:
         return Memory(int(found["Rss"]) << 10, int(found["Pss"]) << 10, unique << 10, int(peak) << 10)
 
     def pause(self) -> None:
-        """It stands still until ``go_on``."""
+        """Stops it until ``go_on``."""
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
@@ -103,7 +103,7 @@ class Daemon(Program):
         return self
 
     def ready(self) -> float:
-        """Waits until every stream is in step. Gives the seconds since its start. Raises TimeoutError."""
+        """Waits until every stream is in step. Returns the seconds since its start. Raises TimeoutError."""
         while True:
             try:
                 with urllib.request.urlopen(f"{self._url}/readyz", timeout=PATIENCE):
@@ -114,7 +114,7 @@ class Daemon(Program):
             time.sleep(0.02)
 
     def metrics(self, *names: str) -> list[float]:
-        """For each of these metrics the sum of all its series, or the one series where the name has labels."""
+        """The sum of all series of each of these metrics, or the one series where the name has labels."""
         with urllib.request.urlopen(f"{self._url}/metrics", timeout=PATIENCE) as answer:
             text = answer.read().decode()
         series = [
@@ -123,20 +123,20 @@ class Daemon(Program):
         return [sum(map(float, each.findall(text))) for each in series]
 
     def deleting(self) -> float:
-        """Waits until it is sure of the time, before which it deletes nothing. Gives the time."""
-        # It asks again 5 s after its first answer; that and its first second are over then.
+        """Waits until it is sure of the time, before which it deletes nothing. Returns the time."""
+        # It asks for the time again 5 s after its first answer; then that and its first second are over.
         time.sleep(max(0.0, self.begun + self.ready() + 6.5 - time.time()))
         return time.time()
 
 
 def bare(kubeconfig: Path, folder: Path, concurrency: int, *, models: bool = False) -> Program:
-    """Deletes Pods whose names it is given."""
+    """A process that deletes the Pods that each line names."""
     how = "models" if models else "bare"
     return _peer(folder, "delete", str(kubeconfig), how, str(concurrency))
 
 
 def watcher(kubeconfig: Path, folder: Path) -> Program:
-    """Follows the sessions by kubernetes_asyncio's own watch."""
+    """A process that follows the sessions by kubernetes_asyncio's own watch."""
     return _peer(folder, "watch", str(kubeconfig))
 
 

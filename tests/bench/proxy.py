@@ -1,4 +1,4 @@
-"""A proxy that counts: what goes over TCP to a server and back, with TLS or without."""
+"""A proxy that counts the bytes over TCP to a server and back, with TLS or without."""
 
 import asyncio
 import threading
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Connections to one server."""
+    """Passes connections on to one server, and counts their bytes."""
 
     def __init__(self, url: str) -> None:
         self._host, _, self._port = urlsplit(url).netloc.partition(":")
         self._scheme = urlsplit(url).scheme
         self.url, self.size = "", 0
-        """Its own address, and the bytes in both directions."""
+        """The proxy's own address, and the bytes in both directions."""
 
     async def run(self, started: threading.Event, stop: asyncio.Event) -> None:
         """Passes everything on until stopped."""
@@ -39,7 +39,7 @@ class Proxy:
 
 @contextmanager
 def counted(url: str) -> Iterator[Proxy]:
-    """A proxy before this server, in a thread of its own."""
+    """Runs a proxy for this server, in a thread of its own."""
     proxy, started = Proxy(url), threading.Event()
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 

@@ -1,7 +1,7 @@
-"""A real API server, by the handle that the sandbox has.
+"""A real API server, with the methods of ``BenchServer``.
 
-It sets the time of creation itself, so that sessions are as old as they are. What a kubelet would write is written by
-a thread of this process, which also watches what is deleted: that shows a little later than it was.
+The server sets the time of creation, so no session can be made older. A thread of this process writes what a kubelet
+would, and watches for deletions, which it sees a little late.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from tests.controlplane import ROOT_TOKEN, ControlPlaneServer
 T = TypeVar("T")
 
 AT_ONCE = 32
-"""Requests at a time where many Pods are made."""
+"""Requests at a time while many Pods are created."""
 _TOLD = ("name", "labels", "annotations")
 
 
@@ -42,11 +42,11 @@ class _Event(msgspec.Struct):
 
 
 class Real:
-    """The handle. Use as a context manager; one at a time."""
+    """A handle of a real API server. Use as a context manager, one at a time."""
 
     description = "etcd and kube-apiserver, TLS"
     cutoff = "1 minute"
-    """Nothing is older than an hour here: the CronJob deletes what will be older than nothing in a minute."""
+    """Nothing is older than an hour here, so the CronJob's limit is a minute ahead: it deletes everything."""
 
     def __init__(self, running: ControlPlaneServer, folder: Path, owners: int = 1) -> None:
         self._running = running
@@ -73,15 +73,15 @@ class Real:
         self._thread.join()
 
     def fill(self, count: int, *, age: float = 0.0, owner: int = 0) -> list[str]:
-        """Adds so many sessions. Gives their names."""
+        """Adds ``count`` sessions. Returns their names."""
         return self._do(self._fill([None] * count, owner))
 
     def fall_due(self, dues: Sequence[float]) -> list[str]:
-        """Adds one session for each of these moments, at which its own ttl will be over. Gives their names."""
+        """Adds one session for each of these moments, at which its own ttl ends. Returns their names."""
         return self._do(self._fill(dues, 0))
 
     def crash(self, owner: int = 0) -> float:
-        """Kills the process in one owner Pod, which starts again. Gives the moment as the status has it."""
+        """Kills the process in one owner Pod, which starts again. Returns the moment as the status has it."""
         return self._do(self._crash(owner))
 
     def empty(self) -> None:
@@ -91,7 +91,7 @@ class Real:
         self._accepted.clear()
 
     def accepted(self, count: int = 0) -> dict[str, float]:
-        """When each session's deletion was accepted, as soon as there are so many. Raises TimeoutError."""
+        """Waits for ``count`` deletions; returns when each was accepted. Raises TimeoutError."""
         until = time.monotonic() + PATIENCE
         while len(self._accepted) < count:
             if time.monotonic() > until:
@@ -166,7 +166,7 @@ class Real:
         async with self._http.get(query) as response:
             while line := await response.content.readline():
                 event = decode(line)
-                # Bound to no node, a Pod is gone as soon as its deletion was accepted.
+                # A Pod that is bound to no node is gone as soon as its deletion is accepted.
                 if event.type == "DELETED" and (name := event.object.metadata.name) in self._there:
                     self._accepted.setdefault(name, time.time())
 

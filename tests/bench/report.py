@@ -1,4 +1,4 @@
-"""What is said of a figure: on the terminal as a table, in a file as JSON.
+"""The report of the figures: on the terminal as a table, in a file as JSON.
 
 Knows which of several measurements counts, spreads, fits and goals. Does not know how anything was measured.
 """
@@ -20,17 +20,17 @@ from rich.table import Table
 SCHEMA = "ssh-session-gc/bench/v1"
 PACKAGES = ("ssh-session-gc", "kubernetes_asyncio", "aiohttp", "msgspec", "structlog", "prometheus-client")
 LINEAR = 1.1
-"""The slope of a line in a log-log plot up to which growth counts as linear: measuring is not exact."""
+"""The slope in a log-log plot up to which growth counts as linear, as measuring is not exact."""
 
 MANY = 10_000
-"""Sessions from which on what each of them costs can be told."""
+"""The number of sessions from which the cost of each is measured well."""
 
 
 class Sample(msgspec.Struct, frozen=True):
     """One thing measured several times.
 
-    Of something that only computes the ``fastest`` run counts: what the machine did besides made the others slower
-    (Python's documentation of timeit). Of everything else it is the median.
+    For pure computation the ``fastest`` run counts, as other work of the machine only makes runs slower (Python's
+    documentation of timeit). For everything else the median counts.
     """
 
     unit: str
@@ -39,7 +39,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def value(self) -> float:
-        """The one that counts."""
+        """The value that counts."""
         return min(self.values) if self.fastest else statistics.median(self.values)
 
     def __str__(self) -> str:
@@ -62,30 +62,30 @@ class Row(msgspec.Struct):
     met: bool | None = None
     """None where there is no goal."""
     detail: bool = False
-    """For the file only: the table is long enough."""
+    """Whether the row is in the file alone, and not in the table."""
     server: str = ""
-    """What it was measured on."""
+    """The API server that the figure was measured on."""
 
     def at_most(self, limit: float, value: float | None = None) -> "Row":
-        """With the goal that the ratio (or ``value``) is no more than this."""
+        """Sets the goal that the ratio (or ``value``) is no more than this."""
         self.met = (self.ratio if value is None else value or 0.0) <= limit  # type: ignore[operator]
         return self
 
     def per_session(self, goal: str, limit: float, value: float | None = None) -> "Row":
-        """With such a goal where there are enough sessions: with few, what is there once counts as theirs."""
+        """Sets such a goal where there are ``MANY`` sessions: with few, fixed costs would count as theirs."""
         if self.size < MANY:
             return self
         self.goal = goal
         return self.at_most(limit, value)
 
     def at_least(self, limit: float) -> "Row":
-        """With the goal that the ratio is no less than this."""
+        """Sets the goal that the ratio is no less than this."""
         self.met = self.ratio is not None and self.ratio >= limit
         return self
 
 
 def beside(figure: str, what: str, ours: Sample, peer: str, theirs: Sample, *, size: int = 0, goal: str = "") -> Row:
-    """A row whose ratio is that of the values that count."""
+    """A row with the ratio of the two values that count."""
     return Row(figure, what, ours, size, peer, theirs, ours.value / theirs.value, goal)
 
 
@@ -103,14 +103,14 @@ def growth(figure: str, what: str, points: Sequence[tuple[int, float]]) -> Row:
 
 
 def number(value: float) -> str:
-    """With three digits that count."""
+    """The number with three significant digits."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def show(rows: Sequence[Row], seconds: float) -> None:
-    """Prints a table for each server, and the sum."""
+    """Prints a table for each server, and a last line that sums up."""
     console = Console(width=None if Console().is_terminal else 160)
     for server in dict.fromkeys(row.server for row in rows):
         table = Table(title=f"ssh-session-gc, beside what else there is, on {server}", title_justify="left")
@@ -146,7 +146,7 @@ def write(path: Path, rows: Sequence[Row], seconds: float) -> None:
 
 
 def machine() -> dict[str, object]:
-    """What it ran on."""
+    """The machine of the measurements, for the JSON."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     total = re.search(r"^MemTotal:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
     return {

@@ -1,7 +1,7 @@
 """The sandbox's API server in a process of its own, and the handle by which figures steer it.
 
 The process serves plain HTTP, as the sandbox does unless it is given a certificate. It has no kubelet and no
-controllers: nothing but what is measured uses it. All times are epoch seconds by the machine's clock, which is also
+controllers, so only what is measured uses it. All times are epoch seconds by the machine's clock, which is also
 the clock of the served cluster.
 """
 
@@ -20,11 +20,11 @@ from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.bench import pods
 
 PATIENCE = 300.0
-"""Seconds in which the server answers the handle, or never will."""
+"""Seconds that the server may take to answer the handle."""
 
 
-class Server:
-    """What the process does when it is told to."""
+class SteeredServer:
+    """The sandbox's API server, and what the process does to it when told."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -38,7 +38,7 @@ class Server:
         self.store.subscribe(self._changed)
 
     async def start(self, owners: int) -> str:
-        """Serves a cluster with so many owners and no sessions. Gives the address."""
+        """Serves a cluster with ``owners`` owners and no sessions. Returns the address."""
         for namespace in ("default", pods.SESSIONS, pods.OWNERS):
             self.store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
         self._began = self._now() - 2 * pods.AGE
@@ -49,7 +49,7 @@ class Server:
         return self.api.url
 
     async def fill(self, count: int, age: float, owner: int) -> list[str]:
-        """Adds so many sessions of this age. Gives their names."""
+        """Adds ``count`` sessions of this age. Returns their names."""
         created = self._now() - age
         first, self._made = self._made, self._made + count
         for number in range(first, self._made):
@@ -57,7 +57,7 @@ class Server:
         return [pods.name(number) for number in range(first, self._made)]
 
     async def fall_due(self, dues: Sequence[float]) -> list[str]:
-        """Adds one session for each of these moments, at which its own ttl will be over. Gives their names."""
+        """Adds one session for each of these moments, at which its own ttl ends. Returns their names."""
         created, names = float(int(self._now()) - 60), []
         for due in dues:
             self.put(PODS, pods.session(self._made, created, ttl=due - created))
@@ -66,7 +66,7 @@ class Server:
         return names
 
     async def crash(self, owner: int) -> float:
-        """Kills the process in one owner Pod, which starts again. Gives the moment as the status has it."""
+        """Kills the process in one owner Pod, which starts again. Returns the moment as the status has it."""
         self._restarts[owner] = self._restarts.get(owner, 0) + 1
         at = float(int(self._now()))
         self.put(PODS, pods.owner(owner, self._began, restarts=self._restarts[owner], restarted=at), "MODIFIED")
@@ -79,7 +79,7 @@ class Server:
         self._accepted.clear()
 
     async def accepted(self, count: int, seconds: float) -> dict[str, float]:
-        """When each session's deletion was accepted, as soon as there are so many. Raises TimeoutError."""
+        """Waits for ``count`` deletions; returns when each was accepted. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while len(self._accepted) < count:
                 self._news.clear()
@@ -87,7 +87,7 @@ class Server:
         return dict(self._accepted)
 
     async def requests(self) -> list[tuple[str, str]]:
-        """The verbs and resources of what was asked since the last time."""
+        """The verbs and resources of the requests since the last call."""
         asked = [(each.verb, each.resource) for each in self.api.requests]
         self.api.requests.clear()
         return asked
@@ -99,19 +99,19 @@ class Server:
             self._news.set()
 
     def put(self, resource: Resource, obj: pods.Object, kind: ChangeType = "ADDED") -> None:
-        """Has an object be as it is said to be."""
+        """Stores an object as it is given, under a new version."""
         version = self.store.rv + 1
         obj["metadata"]["resourceVersion"] = str(version)
         self.store.put_raw(kind, resource, obj, version)
 
 
 def serve(pipe: Connection) -> None:
-    """The process: carries out what comes through the pipe until it is closed."""
+    """Runs the process, which carries out what the pipe says until it says stop."""
     asyncio.run(_serve(pipe))
 
 
 async def _serve(pipe: Connection) -> None:
-    loop, server = asyncio.get_running_loop(), Server()
+    loop, server = asyncio.get_running_loop(), SteeredServer()
     told: asyncio.Queue[tuple[str, tuple[Any, ...]]] = asyncio.Queue()
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
     while (work := await told.get())[0] != "stop":
@@ -123,7 +123,7 @@ async def _serve(pipe: Connection) -> None:
 
 
 class Sandbox:
-    """The handle. Use as a context manager."""
+    """Runs a ``SteeredServer`` in a process. Use as a context manager."""
 
     description = "the sandbox, plain HTTP"
     cutoff = "1 hour ago"

@@ -1,4 +1,4 @@
-"""How large and how often everything is measured, and where."""
+"""The sizes and repetitions of the measurements, and the server that they need."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 
 
 class Scale(NamedTuple):
-    """Numbers of sessions, and of repetitions."""
+    """The sizes and repetitions of the measurements."""
 
     sessions: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
-    """For what grows with the sessions that are there."""
+    """Numbers of sessions that are there."""
     orphans: tuple[int, ...] = (100, 300, 1_000, 10_000)
-    """For bursts."""
+    """Numbers of sessions in a burst."""
     events: tuple[int, ...] = (10, 100, 1_000, 5_000)
     """Sessions that come and go at the same time."""
     hourly: tuple[int, ...] = (0, 50, 100, 200, 400)
@@ -21,7 +21,7 @@ class Scale(NamedTuple):
     lags: int = 15
     """Deletions one at a time, for each number of sessions."""
     kubectl: int = 30
-    """Pods for the loop of kubectl processes."""
+    """Pods that the CronJob's loop deletes."""
     repeats: int = 3
     seconds: float = 2.0
     """Length of one measurement of a stream."""
@@ -38,27 +38,27 @@ class SteeredServer(Protocol):
 
     kubeconfig: Path
     cutoff: str
-    """What the CronJob takes for an hour ago, in the words of date(1)."""
+    """The CronJob's limit of age, in the words of date(1)."""
 
     def fill(self, count: int, *, age: float = ..., owner: int = ...) -> list[str]:
-        """Adds so many sessions of this age and owner. Gives their names."""
+        """Adds ``count`` sessions of this age and owner. Returns their names."""
 
     def fall_due(self, dues: Sequence[float]) -> list[str]:
-        """Adds one session for each of these moments, at which its own ttl will be over. Gives their names."""
+        """Adds one session for each of these moments, at which its own ttl ends. Returns their names."""
 
     def crash(self, owner: int = ...) -> float:
-        """Kills the process in one owner Pod, which starts again. Gives the moment as the status has it."""
+        """Kills the process in one owner Pod, which starts again. Returns the moment as the status has it."""
 
     def empty(self) -> None:
         """Removes all sessions."""
 
     def accepted(self, count: int = ...) -> dict[str, float]:
-        """When each session's deletion was accepted, as soon as there are so many. Raises TimeoutError."""
+        """Waits for ``count`` deletions; returns when each was accepted. Raises TimeoutError."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every figure is given."""
+    """The folder, the scale and the server for a figure."""
 
     folder: Path
     scale: Scale

@@ -1,4 +1,4 @@
-"""Start-up and memory: the daemon from its execution until every stream is in step, and what it holds then."""
+"""Start-up and memory: the daemon's time from its execution until every stream is in step, and its memory then."""
 
 import statistics
 import subprocess
@@ -13,16 +13,16 @@ from tests.bench.report import Row, Sample, beside, growth
 from tests.bench.setting import Bench
 
 SETTLED = 1.0
-"""Seconds after which what was needed for the start alone is given back."""
+"""Seconds after which the memory that only the start needs is given back."""
 FEW = 10_000
-"""Up to so many sessions everything is measured several times."""
+"""The number of sessions up to which everything is measured several times."""
 _RUN = "import ssh_session_gc.cli.main, ssh_session_gc.daemon.daemon, ssh_session_gc.telemetry.log, rich.console"
 IMPORTS = ("pass", _RUN)
 MIB = 2**20
 
 
 class Run(NamedTuple):
-    """One start."""
+    """The figures of one start."""
 
     seconds: float
     cpu: float
@@ -30,7 +30,7 @@ class Run(NamedTuple):
 
 
 def figures(bench: Bench) -> list[Row]:
-    """With no sessions, and with more and more."""
+    """Measures with no sessions, and with more and more."""
     rows = [_imports(bench)]
     found: dict[int, list[Run]] = {}
     for size in (0, *bench.scale.sessions):
@@ -57,7 +57,7 @@ def _once(bench: Bench, kubeconfig: Path) -> Run:
 
 
 def _imports(bench: Bench) -> Row:
-    """The interpreter alone, and with all that ``run`` imports."""
+    """Measures the start of the interpreter alone, and with all that ``run`` imports."""
     empty, full = Sample("s", []), Sample("s", [])
     for _ in range(bench.scale.repeats):
         for code, sample in zip(IMPORTS, (empty, full), strict=True):
@@ -98,6 +98,6 @@ def _memory(bench: Bench, found: dict[int, list[Run]]) -> list[Row]:
 def _beyond_empty(
     found: dict[int, list[Run]], sizes: tuple[int, ...], what: Callable[[Run], float]
 ) -> list[tuple[int, float]]:
-    """What so many sessions add, by the medians."""
+    """The medians, less the empty daemon's, for each number of sessions."""
     empty = statistics.median(map(what, found[0]))
     return [(size, statistics.median(map(what, found[size])) - empty) for size in sizes]

@@ -1,4 +1,4 @@
-"""The harness itself, with tiny numbers: every figure comes out, and the JSON is what it says."""
+"""The harness with tiny numbers: every figure comes out, and the JSON has what it should."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What the harness writes, by the names of the figures. They wait more than they work: all at once."""
+    """The JSON of the harness, by figure. All run at once, as they wait more than they work."""
     folder = tmp_path_factory.mktemp("bench")
 
     async def run(name: str) -> None:

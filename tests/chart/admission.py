@@ -1,6 +1,6 @@
-"""What an API server's admission does with a request, as far as the chart's policies go: mutate, then validate.
+"""An API server's admission, as far as the chart's policies need it: mutate, then validate.
 
-The expressions are read, type-checked and evaluated by CEL's own C++ library. Knows how Kubernetes matches a request
+CEL's own C++ library reads, type-checks and evaluates the expressions. Knows how Kubernetes matches a request
 and what an expression can see; Kyverno's policies have the same form. Does not know what the policies say.
 """
 
@@ -24,7 +24,7 @@ VISIBLE = ("object", "oldObject", "request", "variables")
 
 
 class CelError(Exception):
-    """An expression that came to nothing; the message is CEL's."""
+    """An expression failed; the message is CEL's."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Request:
     namespace: str = "ssh-sessions"
 
     def seen(self) -> Document:
-        """The variable ``request``. What is empty is not there at all, as in JSON from Go."""
+        """The variable ``request``. Empty fields are left out, as in JSON from Go."""
         info: Document = {"username": self.user, "groups": list(self.groups)}
         if self.extra:
             info["extra"] = dict(self.extra)
@@ -64,10 +64,10 @@ class AdmissionAnswer:
     """What became of a request."""
 
     object: Document
-    """With all mutations."""
+    """The object with all mutations."""
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """From policies that only warn."""
+    """The messages of policies that only warn."""
 
 
 def admit(documents: Sequence[Document], request: Request) -> AdmissionAnswer:
@@ -107,7 +107,7 @@ def expressions(policy: Document) -> list[str]:
 
 
 def type_of(expression: str) -> str:
-    """What CEL's type checker makes of an expression. Raises RuntimeError where it refuses it."""
+    """The type of an expression, by CEL's type checker. Raises RuntimeError where it finds an error."""
     return str(_compiled(expression).return_type().name())
 
 
@@ -121,7 +121,7 @@ def evaluate(expression: str, scope: Mapping[str, Any]) -> Any:
 
 @cache
 def _environment() -> cel.Env:
-    # Mutating policies have one type beside CEL's own: {op, path, from, value}.
+    # Mutating policies add one type to CEL's own: {op, path, from, value}.
     types = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(
         name="jsonpatch.proto", syntax="proto3", dependency=["google/protobuf/struct.proto"]
@@ -179,7 +179,7 @@ def _concerns(policy: Document, binding: Document | None, request: Request) -> b
             assert key == "kubernetes.io/metadata.name"
             if value != request.namespace:
                 return False
-    # Kubernetes knows no variables here.
+    # Kubernetes has no variables in match conditions.
     scope = {key: value for key, value in _scope(policy, request).items() if key != "variables"}
     return all(evaluate(each["expression"], scope) for each in policy["spec"].get("matchConditions", []))
 
@@ -190,7 +190,7 @@ def _scope(policy: Document, request: Request) -> Document:
     old = nothing if request.old is None else request.old
     scope: Document = {"object": request.object, "oldObject": old, "request": request.seen(), "variables": {}}
     for variable in policy["spec"].get("variables", []):
-        # One that fails is only an error for what asks for it.
+        # A variable that fails is an error only for an expression that uses it.
         try:
             scope["variables"][variable["name"]] = evaluate(variable["expression"], scope)
         except CelError:
@@ -206,7 +206,7 @@ def _patched(before: Document, patches: Any) -> Document:
         *way, last = (part.replace("~1", "/").replace("~0", "~") for part in patch["path"].split("/")[1:])
         at = result
         for step in way:
-            # As an API server would: what is not there cannot be stepped into.
+            # A missing step raises KeyError, as an API server refuses it.
             at = at[step]
         at[last] = patch.get("value", {})
     return result

@@ -36,8 +36,8 @@ _PATH = re.compile(
 _NAMESPACES = re.compile(r"/api/(?P<version>v1)/(?P<plural>namespaces)(/(?P<name>[^/]+))?")
 
 
-class Cluster:
-    """The objects."""
+class HelmCluster:
+    """The objects that the server has, and its address."""
 
     def __init__(self) -> None:
         self.objects: dict[Key, Object] = {}
@@ -45,23 +45,23 @@ class Cluster:
         self.lock = threading.Lock()
 
     def add(self, obj: Object) -> None:
-        """Puts an object there, as somebody's ``kubectl create`` would."""
+        """Adds an object, as ``kubectl create`` would."""
         metadata = obj["metadata"]
         metadata.setdefault("uid", f"uid-{len(self.objects)}")
         metadata["resourceVersion"] = str(len(self.objects) + 1)
         self.objects[PLURALS[obj["kind"]], metadata.get("namespace", ""), metadata["name"]] = obj
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
-        """The object, if there is one."""
+        """The object, or None."""
         return self.objects.get((PLURALS[kind], namespace, name))
 
     def names(self, *, besides: str = "secrets") -> set[Key]:
-        """What there is, but for the Secrets that helm keeps its releases in."""
+        """The keys of all objects but the Secrets in which helm keeps its releases."""
         return {key for key in self.objects if key[0] != besides}
 
 
 @contextmanager
-def serving(cluster: Cluster) -> Iterator[Cluster]:
+def serving(cluster: HelmCluster) -> Iterator[HelmCluster]:
     """Serves the cluster on a free port, in threads of its own."""
 
     class Handler(_Handler):
@@ -80,11 +80,11 @@ def serving(cluster: Cluster) -> Iterator[Cluster]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    keeps: Cluster
+    keeps: HelmCluster
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
-        """Says nothing."""
+        """Logs nothing."""
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             body, found = self._body(), self._target()
             assert found is not None
             key = found[0]
-            # Only an apply makes what is not there.
+            # Only an apply creates a missing object.
             if key not in self.keeps.objects and "apply-patch" not in self.headers.get("Content-Type", ""):
                 self._refuse(404, "NotFound", f"{key} not found")
                 return
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _from_protobuf(data: bytes) -> Object:
-    """A Namespace or a Secret, which helm sends so. Field numbers: k8s.io/api/core/v1 and apimachinery's meta/v1."""
+    """A Namespace or Secret, which helm sends as protobuf. Numbers: k8s.io/api/core/v1, apimachinery meta/v1."""
     envelope = dict(fields(data))
     version, kind = (value.decode() for _, value in fields(envelope[1]))
     message = list(fields(envelope[2]))
@@ -257,7 +257,7 @@ def _discovery(path: str) -> Object | None:
 
 
 def _field_validation(version: str, root: str) -> Object:
-    """What tells helm that the server checks fields itself. It does not; other tests do, with Kubernetes' schemas."""
+    """Tells helm that the server checks fields itself. It does not; other tests do, with Kubernetes' schemas."""
     group, _, number = version.rpartition("/")
     about = {"x-kubernetes-action": "patch", "parameters": [{"name": "fieldValidation", "in": "query", "schema": {}}]}
     return {

@@ -1,4 +1,4 @@
-"""The chart as Helm renders it, and what Kubernetes would say of the outcome.
+"""The chart as Helm renders it, and the checks that Kubernetes would make of the objects.
 
 Knows how to call helm, where the schemas of Kubernetes are, and Pod Security's rules. Does not know what is in the
 chart.
@@ -35,18 +35,18 @@ Document = dict[str, Any]
 
 
 class Refused(Exception):
-    """Helm would not do it; the message is what it said."""
+    """Helm failed; the message is what it said."""
 
 
 def helm(*args: str, values: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None) -> str:
-    """What helm prints. Knows no cluster unless told. Raises Refused."""
+    """Runs helm and returns what it prints. It knows no cluster unless told. Raises Refused."""
     more = ("-f", "-") if values is not None else ()
-    # Nobody's settings, and no cluster by chance.
+    # No settings of the user's apply, and no cluster.
     clean = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "KUBECONFIG": "/nonexistent", **(env or {})}
-    text = json.dumps(dict(values or {}))  # YAML that no two readers understand differently
+    text = json.dumps(dict(values or {}))  # JSON is YAML without ambiguities
     ran = subprocess.run([tools.helm(), *args, *more], input=text, env=clean, capture_output=True, text=True)
     if ran.returncode:
-        # lint says it on stdout.
+        # lint prints its errors to stdout.
         raise Refused(f"{ran.stderr}{ran.stdout}".strip())
     return ran.stdout
 
@@ -59,20 +59,20 @@ def render(
     version: str = NEWEST,
     apis: Sequence[str] = (),
 ) -> list[Document]:
-    """The objects that an installation makes, the Pod of ``helm test`` among them. Raises Refused."""
+    """Renders the objects of an installation, the Pod of ``helm test`` among them. Raises Refused."""
     args = ["template", release, str(CHART), "--namespace", namespace, "--kube-version", version]
     text = helm(*args, *(f"--api-versions={api}" for api in apis), values=values or {})
     return [document for document in yaml.safe_load_all(text) if document]
 
 
 def notes(values: Mapping[str, Any] | None = None, *, namespace: str = NAMESPACE) -> str:
-    """What an installation says when it is done."""
+    """The notes that an installation prints when it is done."""
     args = ("install", RELEASE, str(CHART), "--namespace", namespace, "--dry-run=client")
     return helm(*args, values=values or {}).partition("\nNOTES:\n")[2]
 
 
 def refusal(values: Mapping[str, Any]) -> str:
-    """Why an installation with these values is refused; "" where it is not."""
+    """Helm's reason to refuse an installation with these values, or ""."""
     try:
         render(values)
     except Refused as why:
@@ -81,13 +81,13 @@ def refusal(values: Mapping[str, Any]) -> str:
 
 
 def nested(path: str, value: object) -> dict[str, Any]:
-    """Values with this one: ``nested("config.maxAge", "1h")``."""
+    """Values with one value, at a path: ``nested("config.maxAge", "1h")``."""
     key, _, rest = path.partition(".")
     return {key: nested(rest, value) if rest else value}
 
 
 def merged(*values: Mapping[str, Any]) -> dict[str, Any]:
-    """Several values in one; the last wins."""
+    """Merges values, of which the last wins."""
     result: dict[str, Any] = {}
     for each in values:
         for key, value in each.items():
@@ -97,18 +97,18 @@ def merged(*values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_kind(documents: Sequence[Document], *kinds: str) -> list[Document]:
-    """Those of these kinds."""
+    """The objects of these kinds."""
     return [document for document in documents if document["kind"] in kinds]
 
 
 def only(documents: Sequence[Document], kind: str) -> Document:
-    """The only one of its kind."""
+    """The only object of its kind."""
     [found] = of_kind(documents, kind)
     return found
 
 
 def pods(documents: Sequence[Document]) -> Iterator[tuple[str, Document]]:
-    """The specs of all Pods that will run, each with the name of what makes it."""
+    """The specs of all Pods that will run, each with the name of the object that makes it."""
     for document in documents:
         if document["kind"] == "Pod":
             yield document["metadata"]["name"], document["spec"]
@@ -117,18 +117,18 @@ def pods(documents: Sequence[Document]) -> Iterator[tuple[str, Document]]:
 
 
 def validate(document: Document, version: str) -> None:
-    """Raises ValidationError unless this version of Kubernetes takes it and knows every field of it."""
+    """Raises ValidationError unless this version of Kubernetes accepts the object and knows all its fields."""
     kubernetes_validate.validate(document, version, strict=True)
 
 
 @cache
 def defaults() -> Document:
-    """values.yaml."""
+    """The values of values.yaml."""
     return dict(yaml.safe_load((CHART / "values.yaml").read_text()))
 
 
 def granted(documents: Sequence[Document]) -> dict[str, list[PolicyRule]]:
-    """What the rendered Roles let each user do, as the sandbox enforces it."""
+    """The rules that the rendered Roles grant each user, in the sandbox's form."""
     roles = {(r["metadata"]["namespace"], r["metadata"]["name"]): r["rules"] for r in of_kind(documents, "Role")}
     users: dict[str, list[PolicyRule]] = {}
     for binding in of_kind(documents, "RoleBinding"):
@@ -163,7 +163,7 @@ SAFE_VOLUMES = {
 
 
 def violations(spec: Document) -> list[str]:
-    """What Pod Security ``restricted`` has against a Pod (Kubernetes documentation, "Pod Security Standards")."""
+    """The violations of Pod Security ``restricted`` (Kubernetes documentation, "Pod Security Standards")."""
     pod = spec.get("securityContext", {})
     found = [field for field in ("hostNetwork", "hostPID", "hostIPC") if spec.get(field)]
     found += [f"volume {each['name']}" for each in spec.get("volumes", []) if set(each) - {"name"} - SAFE_VOLUMES]

@@ -1,4 +1,4 @@
-"""What there is to ask Prometheus for: everything that the real daemon exports, and a few series of others."""
+"""The series that Prometheus can be asked for: everything that the real daemon exports, and a few of others."""
 
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,17 @@ OTHERS = [
 ]
 """The series of other programs that alerts and pictures may use, as their documentation has them."""
 PROMETHEUS = [Exported("ALERTS", {"alertname": "SshSessionGcDown", "alertstate": "firing"}, "gauge")]
-"""Those that Prometheus itself makes."""
+"""The series that Prometheus itself makes."""
 
 
 async def scrape(gc: Running) -> list[Exported]:
-    """What a running daemon exports now."""
+    """Scrapes the running daemon."""
     async with aiohttp.ClientSession() as http, http.get(f"http://{gc.daemon.server.address}/metrics") as answer:
         return exported(await answer.text())
 
 
 async def everything(tmp_path: Path, **settings: Any) -> list[Exported]:
-    """What the daemon exports after it has deleted, been refused and lost its streams."""
+    """All series of the daemon, after it has deleted, been refused and lost its streams."""
     async with World() as world:
         world.deploy()
         await world.ready()

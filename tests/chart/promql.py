@@ -1,4 +1,4 @@
-"""What a PromQL query asks for, and whether a program exports it.
+"""The series that a PromQL query asks for, and whether a program exports them.
 
 Knows how queries are built and the format that Prometheus scrapes. Does not evaluate anything: promtool does.
 """
@@ -13,13 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 Labels = dict[str, str]
 
 TARGET = {"cluster": "c", "namespace": "gc", "job": "ssh-session-gc", "instance": "10.0.0.1:8080"}
-"""What Prometheus and the Prometheus Operator add to every series that they scrape."""
+"""The labels that Prometheus and the Prometheus Operator add to every series that they scrape."""
 COUNTING = {"increase", "irate", "rate"}
 """Functions that make sense for counters only."""
 
 
 class Exported(NamedTuple):
-    """One series that is there."""
+    """One exported series."""
 
     name: str
     labels: Labels
@@ -37,7 +37,7 @@ def exported(scraped: str) -> list[Exported]:
 
 
 def faults(query: str, there: Iterable[Exported]) -> list[str]:
-    """What is wrong with a query, as far as it can be told from the series that are there; nothing if it is fine."""
+    """The faults of a query that the exported series reveal."""
     return list(_faults(promql.parse(query), list(there)))
 
 
@@ -60,7 +60,7 @@ def _faults(expr: promql.Expr, there: list[Exported]) -> Iterator[str]:
     missing = [selector for selector in _selectors(expr) if not _chosen(selector, there)]
     if missing:
         yield from (f"there is no {selector}" for selector in missing)
-        return  # of their labels nothing can be said
+        return  # their labels are unknown
     for node in _nodes(expr):
         wanted: list[str] = []
         if isinstance(node, promql.AggregateExpr) and node.modifier:
@@ -101,7 +101,7 @@ def _nodes(expr: promql.Expr) -> list[promql.Expr]:
 
 
 def _selectors(expr: promql.Expr) -> list[promql.VectorSelector]:
-    # A range selector is walked as one node, and holds the selector that it ranges over.
+    # A range selector is one node, which holds the selector that it ranges over.
     nodes = ((n.vector_selector if isinstance(n, promql.MatrixSelector) else n) for n in _nodes(expr))
     unique = {str(node): node for node in nodes if isinstance(node, promql.VectorSelector)}
     return list(unique.values())

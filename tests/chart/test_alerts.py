@@ -1,4 +1,4 @@
-"""The alerts: their rules, their runbooks, the PrometheusRule made of them, and a real Prometheus that fires them."""
+"""The alerts: their rules, their runbooks, the PrometheusRule with them, and a real Prometheus that fires them."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def groups() -> list[dict[str, Any]]:
 
 
 def rules() -> dict[str, Rule]:
-    """The alerts of the file by name."""
+    """The alerts of the file, by name."""
     every = [rule for group in groups() for rule in group["rules"]]
     assert len({rule["alert"] for rule in every}) == len(every)
     return {rule["alert"]: rule for rule in every}
@@ -45,7 +45,7 @@ ALERTS = list(rules())
 
 
 def promtool(*args: str | Path) -> tuple[int, str]:
-    """The exit status of promtool, and what it says."""
+    """Runs promtool. Returns its exit status and its output."""
     ran = subprocess.run([debian.promtool(), *args], capture_output=True, text=True)
     return ran.returncode, ran.stdout + ran.stderr
 
@@ -71,7 +71,7 @@ def test_its_examples_show_both(alert: str) -> None:
     tests = [test for example in examples["tests"] for test in example["alert_rule_test"]]
     assert {test["alertname"] for test in tests} == {alert}
     assert {bool(test["exp_alerts"]) for test in tests} == {True, False}
-    # One of the stories never comes to an alert.
+    # In one example the alert must never fire.
     assert any(not any(t["exp_alerts"] for t in example["alert_rule_test"]) for example in examples["tests"])
 
 
@@ -112,7 +112,7 @@ def test_it_says_what_a_reader_needs(alert: str) -> None:
     assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
-    # A summary is the same for all that fires at once; a description may tell them apart.
+    # A summary is the same for all alerts that fire at once; descriptions may differ.
     assert "{{" not in rule["annotations"]["summary"]
     assert len(rule["annotations"]["summary"]) < 80
 
@@ -149,7 +149,7 @@ async def test_a_query_for_what_is_not_exported_is_found(tmp_path: Path) -> None
 async def test_a_stream_that_is_not_needed_never_says_anything(
     tmp_path: Path, settings: dict[str, Any], needed: set[str]
 ) -> None:
-    # By which two alerts tell that there is nothing to alert on.
+    # Two alerts tell by this series that there is nothing to alert on.
     async with World() as world:
         world.deploy()
         await world.ready()
@@ -175,7 +175,7 @@ def sections() -> dict[str, str]:
 
 
 def anchor(title: str) -> str:
-    """What a heading is called in an address, as GitHub makes it."""
+    """The anchor that GitHub makes of a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
@@ -207,7 +207,7 @@ def test_the_commands_in_the_runbooks_are_understood() -> None:
     assert {line.split()[0] for line in lines} == {"plan", "explain", "check"}
     for line in set(lines):
         name, *args = line.split()
-        # In small letters, as the name of a Pod would be.
+        # A Pod's name has small letters.
         cli.commands[name].make_context(name, [arg.lower() if arg == "POD" else arg for arg in args])
 
 
@@ -227,7 +227,7 @@ def test_the_values_in_the_runbooks_are_there() -> None:
 
 
 def rendered(values: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-    """The object of an installation with these values of its section, and these others."""
+    """Renders the PrometheusRule with these values of its section, and these others."""
     section = {"prometheusRule": {"enabled": True, **(values or {})}}
     return charts.only(charts.render(charts.merged(section, options)), "PrometheusRule")
 
@@ -345,7 +345,7 @@ def test_the_schema_knows_the_alerts_of_the_file() -> None:
 
 
 class Prometheus:
-    """A Prometheus that runs, and what a test may ask of it."""
+    """A client of a running Prometheus."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http, self._url = http, url
@@ -358,7 +358,7 @@ class Prometheus:
         return list(body["data"]["result"])
 
     async def states(self, alert: str) -> set[str]:
-        """The states in which the alert is now, for whatever labels: pending, firing, or none at all."""
+        """The alert's states now, for any labels: pending, firing, or none at all."""
         async with self._http.get(f"{self._url}/api/v1/alerts") as answer:
             body = await answer.json()
         return {each["state"] for each in body["data"]["alerts"] if each["labels"]["alertname"] == alert}
@@ -372,12 +372,12 @@ class Prometheus:
         await until(lambda: self.query(query), bool, query)
 
     async def was(self, alert: str, state: str) -> bool:
-        """Whether the alert has ever been in this state: Prometheus writes it down at each evaluation."""
+        """Whether the alert was ever in this state, which Prometheus records at each evaluation."""
         return bool(await self.query(f'last_over_time(ALERTS{{alertname="{alert}", alertstate="{state}"}}[1h])'))
 
 
 async def until(ask: Callable[[], Any], fits: Callable[[Any], bool], what: str) -> None:
-    """Asks again and again. Another program's state cannot be waited for in any other way."""
+    """Polls until the answer is right, as another program's state cannot be waited for."""
     loop = asyncio.get_running_loop()
     end = loop.time() + PATIENCE
     while not fits(now := await ask()):
@@ -387,7 +387,7 @@ async def until(ask: Callable[[], Any], fits: Callable[[Any], bool], what: str) 
 
 @asynccontextmanager
 async def prometheus(tmp_path: Path, target: str) -> AsyncIterator[Prometheus]:
-    """Prometheus, with the alerts as the chart renders them, their times shortened, scraping one collector."""
+    """Runs Prometheus with the chart's alerts, their times shortened; it scrapes one collector."""
     made = rendered({"thresholds": {"orphanSeconds": 1}})["spec"]
     for rule in alerts({"spec": made}).values():
         rule["for"] = "2s"
@@ -425,7 +425,7 @@ async def prometheus(tmp_path: Path, target: str) -> AsyncIterator[Prometheus]:
 
 
 async def address(gc: DaemonProcess) -> str:
-    """Where the collector can be scraped."""
+    """The address at which the collector is scraped."""
     await eventually(lambda: "started" in gc.events(), "the collector has started")
     [line] = [line for line in gc.lines() if line["event"] == "started"]
     return str(line["listen"])

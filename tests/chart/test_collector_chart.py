@@ -1,4 +1,4 @@
-"""The collector's part of the chart: what it renders, what it refuses, and that the program understands it."""
+"""The collector's part of the chart: its objects, its refusals, and settings that the program understands."""
 
 import json
 import re
@@ -106,7 +106,7 @@ each_of_matrix = pytest.mark.parametrize("values", MATRIX.values(), ids=list(MAT
 
 
 def mine(documents: list[Document]) -> list[Document]:
-    """Those that Kubernetes itself has schemas for."""
+    """The objects that Kubernetes itself has schemas for."""
     return [d for d in documents if not d["apiVersion"].startswith("monitoring.coreos.com/")]
 
 
@@ -313,7 +313,7 @@ def test_several_only_with_an_election() -> None:
     ("release", "config", "lease"),
     [
         (RELEASE, {}, LeaseRef(NAMESPACE, RELEASE)),
-        # Two releases in one namespace must not stand by for each other.
+        # Two releases in one namespace have a lease each.
         ("night", {}, LeaseRef(NAMESPACE, "night-ssh-session-gc")),
         (RELEASE, {"leaseNamespace": "a", "leaseName": "b"}, LeaseRef("a", "b")),
     ],
@@ -366,7 +366,7 @@ def test_monitors(value: str, kind: str, endpoints: str) -> None:
     assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert monitor["metadata"]["annotations"]["m"] == "n"
-    # All that the Prometheus Operator's API reference calls by these names; nothing else is there.
+    # All these keys are in the Prometheus Operator's API reference.
     assert set(monitor["spec"]) == {"jobLabel", "selector", endpoints}
     # The job is "ssh-session-gc": the label is on the Pod and on the Service.
     assert monitor["spec"]["jobLabel"] == "app.kubernetes.io/name"
@@ -390,7 +390,7 @@ def test_what_is_turned_off_is_not_there() -> None:
 # Options
 
 NOT_IN_A_POD = {"kubeconfig", "context", "sandbox", "help"}
-"""Options of the daemon that make no sense there: it uses the Pod's own account."""
+"""Options that make no sense in a Pod, where the daemon uses the Pod's own account."""
 
 
 def camel(option: str) -> str:
@@ -408,11 +408,11 @@ def test_every_option_has_a_value_of_its_name() -> None:
 
 def test_the_defaults_are_the_programs() -> None:
     bare = cli.commands["run"].make_context("run", [])
-    # But for the lease, which the chart chooses as the program does in a Pod.
+    # The lease is the exception: the chart chooses it as the program does in a Pod.
     chosen = {"leader_elect": True, "lease_namespace": NAMESPACE}
     assert charts.called(container(render())).params == bare.params | chosen
     context = charts.called(container(render()))
-    # Said, not left to chance: the Deployment tells what holds.
+    # The Deployment states its options, even those at their defaults.
     said = {
         name for name in run_options() if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
@@ -464,7 +464,7 @@ def test_the_program_accepts_what_is_rendered(values: Mapping[str, Any]) -> None
     daemon, check = charts.settings(container(documents)), charts.settings(container(documents, "Pod"))
     for field in ("session_namespace", "session_selector", "owner", "owner_selector", "owner_namespace", "policy"):
         assert getattr(daemon, field) == getattr(check, field)
-    # So does whoever runs a command in the Pod, with no arguments.
+    # A command that somebody runs in the Pod without arguments has the same settings.
     for command in ("plan", "check"):
         inside = container(documents) | {"args": [command]}
         assert charts.settings(inside).policy == daemon.policy
@@ -569,7 +569,7 @@ TAKEN_BY_BOTH = [
 
 
 def takes(value: str, given: object) -> bool:
-    """Whether the program takes it, from the command line."""
+    """Whether the program accepts this value on its command line."""
     option = "--" + re.sub(r"(?=[A-Z])", "-", value).lower()
     try:
         cli.commands["run"].make_context("run", [f"{option}={given}"])
@@ -582,7 +582,7 @@ def takes(value: str, given: object) -> bool:
 def test_what_the_program_refuses_the_chart_refuses(value: str, given: object) -> None:
     assert not takes(value, given)
     said = refusal(nested(f"config.{value}", given))
-    # It says where. No template could have failed by accident.
+    # The refusal names the value, and no failure inside a template.
     assert re.search(rf"at '/config/{value}'|config\.{value}: ", said), said
     assert "<" not in said
 
@@ -657,7 +657,7 @@ def test_other_values_that_are_refused(value: str, given: object, words: str) ->
 
 
 OTHERS = {"sessions", "containerssh", "admission", "ownerStamp", "prometheusRule", "dashboard"}
-"""Sections that are not the collector's and have tests of their own."""
+"""Sections of other parts, which have tests of their own."""
 
 
 def test_the_schema_and_the_values_know_the_same_keys() -> None:
@@ -670,7 +670,7 @@ def test_the_schema_and_the_values_know_the_same_keys() -> None:
 
 
 def keys(schema: Document, root: Document, values: object, path: str) -> Iterator[str]:
-    """The keys that only one of the two has."""
+    """The keys that only the values or only the schema has."""
     if reference := schema.get("$ref"):
         schema = root["definitions"][reference.removeprefix("#/definitions/")]
     if isinstance(values, dict) and "properties" in schema:
@@ -733,7 +733,7 @@ def test_the_check_is_a_test_of_the_release() -> None:
         assert spec[field] == daemon[field]
     assert container(documents, "Pod")["env"] == container(documents)["env"]
     assert container(documents, "Pod")["args"] == ["check"]
-    # Without the permission to delete, which it must not have there, check would find fault.
+    # `check` would complain of the permission to delete, which a dry run must not have.
     assert container(render(MATRIX["dry"]), "Pod")["args"] == ["plan"]
 
 

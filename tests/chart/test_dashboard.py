@@ -1,4 +1,4 @@
-"""The Grafana dashboard: it is what the code makes, and asks for nothing that is not there."""
+"""The Grafana dashboard: its file is up to date, and its queries ask for series that are exported."""
 
 import importlib.util
 import json
@@ -18,7 +18,7 @@ from tests.chart.exports import OTHERS, PROMETHEUS, everything
 
 FILE = charts.CHART / "files/dashboard.json"
 VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$sessions_namespace": "ssh-sessions"}
-"""What Grafana puts into queries, and what a reader may have chosen."""
+"""The variables in queries, with values that Grafana or a reader may set."""
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 Panel = dict[str, Any]
@@ -29,7 +29,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def panels() -> list[Panel]:
-    """All of them, rows too."""
+    """All panels, including rows."""
     return [*dashboard()["panels"], *(inner for row in dashboard()["panels"] for inner in row.get("panels", []))]
 
 
@@ -38,7 +38,7 @@ def with_queries() -> list[Panel]:
 
 
 def queries() -> Iterator[tuple[str, str, str]]:
-    """Where each query is, the query itself with its variables filled in, and the legend."""
+    """Each query's place, the query with its variables filled in, and its legend."""
     for panel in with_queries():
         for target in panel["targets"]:
             yield panel["title"], filled(target["expr"]), target["legendFormat"]
@@ -53,7 +53,7 @@ def filled(query: str) -> str:
 
 
 def generator() -> ModuleType:
-    """``docs/dashboard.py``, which is no package."""
+    """The module ``docs/dashboard.py``, which is in no package."""
     spec = importlib.util.spec_from_file_location("dashboard", charts.CHART.parent / "docs/dashboard.py")
     assert spec is not None
     assert spec.loader is not None
@@ -94,7 +94,7 @@ def test_every_variable_is_known() -> None:
 def test_legends_have_labels_of_their_results() -> None:
     for where, query, legend in queries():
         labels = set(re.findall(r"\{\{(\w+)\}\}", legend))
-        # Of an installation's own labels there is mostly one set, so that they would only fill the legend.
+        # There is mostly one installation, whose labels would only fill the legend.
         assert labels == promql.results(query) - {"le", *promql.TARGET}, where
 
 

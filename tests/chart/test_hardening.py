@@ -1,4 +1,4 @@
-"""The hardened session namespace: what each value makes, what sessions can reach, the example for ContainerSSH."""
+"""The hardened session namespace: the objects of each value, the sessions' network, the example for ContainerSSH."""
 
 import re
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ PARTS: dict[str, tuple[Document, set[tuple[str, str]]]] = {
     ),
 }
 NEEDS = {"posture by vap": "1.30", "stamp by map": "1.34", "stamp by kyverno": "1.30", "stamp and guard": "1.34"}
-"""The version of Kubernetes that a part needs, where not any will do."""
+"""The version of Kubernetes from which a part works, where it needs one."""
 EVERYTHING = charts.merged(
     *(PARTS[part][0] for part in ("namespace", "quota", "limit range", "network policy", "service account", "role")),
     {"admission": {"engine": "vap", "requireDigest": True}, "ownerStamp": {"engine": "map"}},
@@ -81,7 +81,7 @@ EVERYTHING = charts.merged(
 
 
 def names(documents: list[Document]) -> set[tuple[str, str]]:
-    """What there is."""
+    """The kinds and names of these objects."""
     return {(document["kind"], document["metadata"]["name"]) for document in documents}
 
 
@@ -103,7 +103,7 @@ def part_of(which: str, **values: Any) -> list[Document]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_is_there_if_and_only_if_its_value_says_so(part: str) -> None:
-    """Nothing of it by default, and nothing beside it."""
+    """No part is there by default, and each makes its own objects only."""
     values, makes = PARTS[part]
     before = names(charts.render())
     assert not makes & before
@@ -113,7 +113,7 @@ def test_each_part_is_there_if_and_only_if_its_value_says_so(part: str) -> None:
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("version", [charts.OLDEST, "1.30", "1.34", "1.36", charts.NEWEST])
 def test_kubernetes_takes_every_object(part: str, version: str) -> None:
-    """Strictly: a key that it does not know is an error."""
+    """The validation is strict: an unknown key is an error."""
     values, _ = PARTS[part]
     if version < NEEDS.get(part, ""):
         with pytest.raises(charts.Refused, match="needs Kubernetes"):
@@ -125,7 +125,7 @@ def test_kubernetes_takes_every_object(part: str, version: str) -> None:
 
 
 def test_all_of_it_is_where_it_belongs_and_labelled() -> None:
-    """In the session namespace, but for ContainerSSH's account and what belongs to no namespace."""
+    """All is in the session namespace but ContainerSSH's account and what has no namespace."""
     documents = charts.render(charts.merged(EVERYTHING, charts.nested("config.sessionNamespace", "elsewhere")))
     added = [each for each in documents if (each["kind"], each["metadata"]["name"]) not in names(charts.render())]
     assert len(added) == 13
@@ -145,7 +145,7 @@ def test_all_of_it_is_where_it_belongs_and_labelled() -> None:
 
 
 def test_annotations_for_all_are_on_all() -> None:
-    """`commonAnnotations` and `commonLabels` hold here as well."""
+    """`commonAnnotations` and `commonLabels` apply here as well."""
     values = {"commonAnnotations": {"example.com/a": "x"}, "commonLabels": {"example.com/l": "y"}}
     for document in charts.render(charts.merged(EVERYTHING, values)):
         assert document["metadata"]["annotations"]["example.com/a"] == "x"
@@ -182,7 +182,7 @@ def test_annotations_for_all_are_on_all() -> None:
     ],
 )
 def test_values_that_mean_nothing_are_refused(path: str, value: object) -> None:
-    """At installation, with the name of the value in the message."""
+    """The installation fails, and the message names the value."""
     refusal = charts.refusal(charts.nested(path, value))
     assert all(part in refusal for part in path.split(".")[:2]), refusal
 
@@ -200,7 +200,7 @@ def test_the_namespace_is_restricted_and_outlives_the_release() -> None:
 
 
 def test_the_namespace_has_what_its_values_say() -> None:
-    """But no label of one's own undoes a level."""
+    """A user's own label cannot undo a level."""
     documents = part_of(
         "namespace",
         sessions__namespace__labels={"x": "y", "pod-security.kubernetes.io/enforce": "privileged"},
@@ -231,7 +231,7 @@ def test_the_quota_holds_as_many_example_sessions_as_it_has_pods() -> None:
 
 
 def test_the_limit_range_lets_the_example_in() -> None:
-    """And what it gives by default is no more than it allows."""
+    """Its defaults are also within its own limits."""
     [limit] = charts.only(part_of("limit range"), "LimitRange")["spec"]["limits"]
     [container] = session_pod(example())["spec"]["containers"]
     for much in (container["resources"]["limits"], limit["default"], limit["defaultRequest"]):
@@ -241,7 +241,7 @@ def test_the_limit_range_lets_the_example_in() -> None:
 
 
 def test_a_quota_is_what_its_values_say() -> None:
-    """Numbers become texts, as Kubernetes writes them."""
+    """Numbers become strings, as Kubernetes writes them."""
     documents = part_of("quota", sessions__quota__hard={"pods": 7, "count/secrets": 0, "limits.cpu": "1500m"})
     hard = charts.only(documents, "ResourceQuota")["spec"]["hard"]
     assert hard | {"pods": "7", "count/secrets": "0", "limits.cpu": "1500m"} == hard
@@ -253,7 +253,7 @@ API_SERVER = ["10.96.0.1/32", "203.0.113.10/32", "2001:db8:0:1::10/128"]
 NODES = ["10.240.0.0/16", "198.51.100.0/24", "2001:db8:0:2::/64"]
 METADATA = ["169.254.169.254/32", "169.254.170.2/32", "169.254.170.23/32", "fd00:ec2::254/128", "fd20:ce::254/128"]
 METADATA += ["168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"]
-# 169.254.169.254 as a translator would be asked for it.
+# These are 169.254.169.254 behind NAT64.
 NAT64 = ["64:ff9b::a9fe:a9fe/128", "64:ff9b:1::a9fe:a9fe/128"]
 PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]
 
@@ -261,7 +261,7 @@ Network = IPv4Network | IPv6Network
 
 
 def egress(*rules: Document, **more: Any) -> list[Document]:
-    """The egress rules of the sessions after that for DNS."""
+    """The egress rules of the sessions, without the one for DNS."""
     found = part_of(
         "network policy",
         sessions__networkPolicy__egress=list(rules),
@@ -273,13 +273,13 @@ def egress(*rules: Document, **more: Any) -> list[Document]:
 
 
 def blocks(*cidrs: str) -> list[Document]:
-    """The ipBlocks that come of these destinations."""
+    """The ipBlocks that the chart makes of these destinations."""
     [rule] = egress({"to": [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]})
     return [peer["ipBlock"] for peer in rule["to"]]
 
 
 def inside(narrow: Network, wide: Network) -> bool:
-    """Whether all of one is in the other."""
+    """Whether the first network lies within the second."""
     return narrow.version == wide.version and narrow.subnet_of(wide)  # type: ignore[arg-type]
 
 
@@ -292,7 +292,7 @@ def reaches(block: Mapping[str, Any], target: str) -> bool:
 
 
 def test_sessions_reach_dns_and_nothing_else() -> None:
-    """As long as no destination is named, for every Pod of the namespace."""
+    """This holds for every Pod of the namespace as long as no destination is named."""
     policy = charts.only(part_of("network policy"), "NetworkPolicy")["spec"]
     assert policy["podSelector"] == {}
     assert policy["policyTypes"] == ["Ingress", "Egress"]
@@ -305,13 +305,13 @@ def test_sessions_reach_dns_and_nothing_else() -> None:
 
 
 def test_without_dns_and_destinations_nothing_goes_out() -> None:
-    """An empty list, not a missing one: that would be no different, but nobody could see it."""
+    """The list is empty, not missing: both mean the same, but only an empty one is visible."""
     documents = part_of("network policy", sessions__networkPolicy__dns__to=[])
     assert charts.only(documents, "NetworkPolicy")["spec"]["egress"] == []
 
 
 def test_destinations_by_selector_come_as_they_are() -> None:
-    """With their ports."""
+    """Their ports come with them."""
     rule = {
         "to": [
             {
@@ -327,7 +327,7 @@ def test_destinations_by_selector_come_as_they_are() -> None:
 
 @pytest.mark.parametrize("everywhere", [("0.0.0.0/0", "::/0"), ("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1")])
 def test_everywhere_is_not_the_api_server_nor_a_node_nor_metadata(everywhere: tuple[str, ...]) -> None:
-    """In one piece or in halves, in both families."""
+    """This holds for one block or two halves, in both families."""
     found = blocks(*everywhere)
     for target in API_SERVER + NODES + METADATA + NAT64 + PRIVATE:
         assert not any(reaches(block, target) for block in found), target
@@ -336,7 +336,7 @@ def test_everywhere_is_not_the_api_server_nor_a_node_nor_metadata(everywhere: tu
 
 
 def test_a_private_range_can_be_named_and_still_has_its_holes() -> None:
-    """It is the wider ones that come without it."""
+    """Wider blocks leave private ranges out."""
     [block] = blocks("10.0.0.0/8")
     assert reaches(block, "10.1.2.3/32")
     assert not reaches(block, "10.96.0.1/32")
@@ -348,21 +348,21 @@ def test_a_private_range_can_be_named_and_still_has_its_holes() -> None:
 
 
 def test_exceptions_of_ones_own_stay() -> None:
-    """Beside those of the chart, each once."""
+    """They stand beside the chart's own, each once."""
     [rule] = egress({"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.5.0.0/16", "10.96.0.1/32"]}}]})
     assert rule["to"][0]["ipBlock"]["except"] == ["10.5.0.0/16", "10.96.0.1/32", "10.240.0.0/16"]
 
 
 @pytest.mark.parametrize("target", [*API_SERVER, *NODES, *METADATA, "10.240.1.0/24", "fe80::1/128", "64:ff9b::/96"])
 def test_what_must_stay_out_of_reach_cannot_be_a_destination(target: str) -> None:
-    """Neither by itself nor within a range."""
+    """It is refused by itself and as part of a range."""
     with pytest.raises(charts.Refused, match="which sessions must not reach"):
         blocks("8.8.8.8/32", target)
 
 
 @pytest.mark.parametrize("missing", ["apiServer", "nodes"])
 def test_an_address_block_needs_to_know_where_api_server_and_nodes_are(missing: str) -> None:
-    """Nothing in a chart can find out; a block that quietly leads there would be worse than an error."""
+    """A chart cannot find out, and an error is better than a block that leads there."""
     policy = {"enabled": True, "egress": [{"to": [{"ipBlock": {"cidr": "8.8.8.8/32"}}]}]}
     policy |= {"apiServer": API_SERVER, "nodes": NODES, missing: []}
     refusal = charts.refusal({"sessions": {"networkPolicy": policy}})
@@ -384,7 +384,7 @@ def test_a_dns_cache_on_the_node_can_be_reached_but_not_the_metadata_service() -
 
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
-    """Networks near those that matter, and others."""
+    """Generates networks near those that matter, and others."""
     near = draw(st.sampled_from([*API_SERVER, *NODES, *METADATA, *PRIVATE, "0.0.0.0/0", "::/0", "fe80::/10"]))
     start = ip_network(near)
     size = start.max_prefixlen
@@ -401,7 +401,7 @@ FORBIDDEN += ["64:ff9b::/96", "64:ff9b:1::/48"]
 @for_one([ip_network("0.0.0.0/0"), ip_network("::/0"), ip_network("10.0.0.0/8"), ip_network("fd00:ec2::1/128")])
 @given(st.lists(networks(), min_size=5, max_size=40, unique=True))
 def test_the_holes_are_those_that_python_would_cut(given_networks: list[Network]) -> None:
-    """The template reckons with addresses as texts of bits; this reckons with numbers."""
+    """The template computes with addresses as strings of bits; this test computes with numbers."""
     cut = [ip_network(each) for each in FORBIDDEN]
     private = [ip_network(each) for each in PRIVATE]
     allowed = [each for each in given_networks if not any(inside(each, hole) for hole in cut)]
@@ -414,7 +414,7 @@ def test_the_holes_are_those_that_python_would_cut(given_networks: list[Network]
 
 
 def test_addresses_can_be_written_in_any_way() -> None:
-    """With host bits, in capitals, with the zeros left out or not."""
+    """Host bits, capitals and written-out zeros are all accepted."""
     for cidr in ("2001:DB8:0:2:0:0:0:0/63", "2001:db8:0000:0002::1/63", "2001:db8:0:3:ffff::/63"):
         [block] = blocks(cidr)
         assert block["except"] == ["2001:db8:0:2::/64"]
@@ -432,7 +432,7 @@ def test_addresses_can_be_written_in_any_way() -> None:
 
 
 def test_a_release_in_the_session_namespace_is_not_locked_in() -> None:
-    """Its own Pod would come under the rules for sessions."""
+    """Else the rules for sessions would apply to its own Pod."""
     for part in ("posture by vap", "posture by kyverno", "network policy"):
         with pytest.raises(charts.Refused, match="another namespace"):
             charts.render(PARTS[part][0], namespace="ssh-sessions")
@@ -447,7 +447,7 @@ def test_a_release_in_the_session_namespace_is_not_locked_in() -> None:
 
 
 def test_containerssh_may_do_what_it_calls_and_nothing_outside() -> None:
-    """No cluster-wide role, no secrets, no change of a Pod, and nothing in its own namespace."""
+    """It has no cluster-wide role, no secrets, no change of a Pod, and nothing in its own namespace."""
     documents = part_of("role", config__sessionNamespace="elsewhere", containerssh__serviceAccount__create=True)
     assert not charts.of_kind(documents, "ClusterRole", "ClusterRoleBinding")
     assert charts.granted(documents)[SSH] == [
@@ -458,7 +458,7 @@ def test_containerssh_may_do_what_it_calls_and_nothing_outside() -> None:
 
 
 def test_containerssh_is_where_its_workload_is() -> None:
-    """Unless its namespace is given."""
+    """The namespace can be given instead."""
     both = {"containerssh": {"serviceAccount": {"create": True, "name": "door"}, "rbac": {"create": True}}}
 
     def user(*values: Document) -> str:
@@ -491,7 +491,7 @@ def example() -> Document:
 def session_pod(config: Document, *, mode: str | None = None, env: Mapping[str, str] | None = None) -> Document:
     """The Pod that ContainerSSH asks for with this configuration (its kubernetesClientImpl.go, networkHandler.go)."""
     pod = deepcopy(config["kubernetes"]["pod"])
-    # A default for a whole struct holds only where nothing of it is set.
+    # A default for a whole struct holds only where no field of it is set.
     metadata = pod.get("metadata") or {"namespace": "default", "generateName": "containerssh-"}
     spec = pod["spec"]
     console = spec["containers"][pod.get("consoleContainerNumber", 0)]
@@ -528,10 +528,10 @@ def unknown_keys(given_keys: Any, known: Any, path: str = "") -> list[str]:
 
 
 def test_the_example_has_only_keys_that_containerssh_knows() -> None:
-    """One it does not know keeps it from starting. The list is from its source."""
+    """An unknown key keeps it from starting. The list is from its source."""
     known = yaml.safe_load((Path(__file__).parent / "containerssh-keys.yaml").read_text())["root"]
     assert unknown_keys(example(), known) == []
-    # The list tells the article's keys, which are not real, from those that are.
+    # The list lacks the article's keys, which are not real.
     wrong = {"kubernetes": {"pod": {"namespace": "x", "podSpec": {}}, "connection": {"cacert": "x", "caFile": "x"}}}
     assert unknown_keys(wrong, known) == [
         "kubernetes.pod.namespace",
@@ -546,14 +546,14 @@ def test_the_example_has_only_keys_that_containerssh_knows() -> None:
 @pytest.mark.parametrize("version", ["1.28", "1.35", "1.37"])
 @pytest.mark.parametrize("mode", ["connection", "session"])
 def test_the_pod_of_the_example_is_one(version: str, mode: str) -> None:
-    """Its parser is as strict about Kubernetes' own types; and a Pod needs a name or the beginning of one."""
+    """ContainerSSH's parser is as strict about Kubernetes' own types, and a Pod needs a name or a prefix of one."""
     pod = session_pod(example(), mode=mode, env={"LANG": "C", "TERM": "xterm"})
     charts.validate(pod, version)
     assert pod["metadata"]["generateName"] == "containerssh-"
 
 
 def test_the_pod_of_the_example_is_a_session_of_this_chart() -> None:
-    """Namespace, label and times fit the defaults of values.yaml."""
+    """Its namespace, label and times fit the defaults of values.yaml."""
     config, pod = charts.defaults()["config"], session_pod(example())
     assert pod["metadata"]["namespace"] == config["sessionNamespace"]
     key, value = config["sessionSelector"].split("=")
@@ -569,7 +569,7 @@ def test_the_pod_of_the_example_is_a_session_of_this_chart() -> None:
 @pytest.mark.parametrize("posture", ["vap", "kyverno"])
 @pytest.mark.parametrize("stamp", ["map", "kyverno"])
 def test_the_pod_of_the_example_passes_every_policy(mode: str, posture: str, stamp: str) -> None:
-    """All of the chart's, whichever engine, and Pod Security `restricted`."""
+    """It passes the chart's policies in each engine, and Pod Security `restricted`."""
     values = {"admission": {"engine": posture, "requireDigest": True}, "ownerStamp": {"engine": stamp}}
     documents = charts.render(charts.merged(EVERYTHING, values))
     pod = session_pod(example(), mode=mode, env={"LANG": "C"})
@@ -585,7 +585,7 @@ def test_the_pod_of_the_example_passes_every_policy(mode: str, posture: str, sta
         "ssh-session-gc/owner-pod-name": "containerssh-1",
         "ssh-session-gc/owner-pod-uid": "93a56390-7496-405f-a780-3e0b4bd6228b",
     }
-    # The same Pod with one of its fields left out is refused, so it passes for what it has.
+    # The same Pod without one of its fields is refused, so the policies do look at it.
     del pod["spec"]["automountServiceAccountToken"]
     assert (
         len(admission.admit(documents, admission.Request("CREATE", pod, user=SSH, extra=names_of_pod)).refusals) == 1
@@ -596,7 +596,7 @@ def test_the_pod_of_the_example_passes_every_policy(mode: str, posture: str, sta
 
 
 def test_every_value_that_the_guide_speaks_of_exists() -> None:
-    """And every part that has values is spoken of."""
+    """The guide also speaks of every part that has values."""
     text = GUIDE.read_text()
     spoken = set(re.findall(r"\b(?:sessions|containerssh|admission|ownerStamp)(?:\.[a-z][A-Za-z]*)+\b", text))
     spoken = {each for each in spoken if not each.startswith("containerssh.io")}

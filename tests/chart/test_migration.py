@@ -1,7 +1,6 @@
-"""From the CronJob to the chart, with the real helm on an API server that has the CronJob's objects.
+"""The migration from the CronJob to the chart, by the real helm on an API server that has the CronJob's objects.
 
-What docs/migration.md tells people to do is done here. Who owns which field of an object, as server-side apply asks,
-is beyond this server.
+The tests follow docs/migration.md. This server does not know who owns which field, as server-side apply would.
 """
 
 import copy
@@ -17,12 +16,12 @@ import pytest
 from ssh_session_gc.preview.check import OLD_CRONJOB
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.chart import charts
-from tests.chart.apiserver import PLURALS, Cluster, Key, serving
+from tests.chart.apiserver import PLURALS, HelmCluster, Key, serving
 from tests.chart.charts import CHART, RELEASE, Refused
 
 SESSIONS, OWN = "ssh-sessions", "ssh-session-gc"
 OLD = OLD_CRONJOB
-"""What the CronJob, its account, its Role and its binding are all called."""
+"""The name of the CronJob, its account, its Role and its binding."""
 RBAC = "rbac.authorization.k8s.io"
 OLD_OBJECTS: dict[str, dict[str, Any]] = {
     "ServiceAccount": {"apiVersion": "v1", "automountServiceAccountToken": False},
@@ -42,9 +41,9 @@ Helm = Callable[..., str]
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[HelmCluster]:
     """A cluster with sessions, ContainerSSH and the CronJob."""
-    with serving(Cluster()) as made:
+    with serving(HelmCluster()) as made:
         for namespace in (SESSIONS, "containerssh"):
             made.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         for kind, rest in OLD_OBJECTS.items():
@@ -53,19 +52,19 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def helm(cluster: Cluster, tmp_path: Path) -> Helm:
-    """helm, on that cluster."""
+def helm(cluster: HelmCluster, tmp_path: Path) -> Helm:
+    """Runs helm on that cluster."""
     env = {"HOME": str(tmp_path), "KUBECONFIG": str(write_kubeconfig(tmp_path / "kubeconfig", cluster.url))}
     return partial(charts.helm, env=env)
 
 
-def old(cluster: Cluster) -> dict[str, Any]:
+def old(cluster: HelmCluster) -> dict[str, Any]:
     """The CronJob's objects as they are now."""
     return {kind: copy.deepcopy(cluster.get(kind, SESSIONS, OLD)) for kind in OLD_OBJECTS}
 
 
 def ours(namespace: str) -> set[Key]:
-    """What the chart makes, as the cluster calls it; the Pod of ``helm test`` only comes with the test."""
+    """The keys of the chart's objects, without the Pod of ``helm test``, which comes with the test."""
     documents = charts.render(namespace=namespace)
     found = {(PLURALS[d["kind"]], d["metadata"]["namespace"], d["metadata"]["name"]) for d in documents}
     return {each for each in found if each[0] != "pods"}
@@ -74,9 +73,9 @@ def ours(namespace: str) -> set[Key]:
 INSTALL = ("install", RELEASE, str(CHART), "--namespace", OWN, "--create-namespace")
 
 
-def test_into_a_namespace_of_its_own_nothing_is_in_the_way(cluster: Cluster, helm: Helm) -> None:
+def test_into_a_namespace_of_its_own_nothing_is_in_the_way(cluster: HelmCluster, helm: Helm) -> None:
     before, names = old(cluster), cluster.names()
-    # First beside the CronJob, dry; then without it, in earnest; and away again.
+    # The chart runs dry beside the CronJob, then deletes without it, and is removed.
     assert "may not delete anything" in helm(*INSTALL, "--set", "config.dryRun=client")
     assert cluster.names() == names | ours(OWN) | {("namespaces", "", OWN)}
     assert old(cluster) == before
@@ -99,7 +98,7 @@ def test_into_a_namespace_of_its_own_nothing_is_in_the_way(cluster: Cluster, hel
 AMONG = ("install", RELEASE, str(CHART), "--namespace", SESSIONS)
 
 
-def test_among_the_sessions_only_the_account_is_in_the_way(cluster: Cluster, helm: Helm) -> None:
+def test_among_the_sessions_only_the_account_is_in_the_way(cluster: HelmCluster, helm: Helm) -> None:
     before = old(cluster)
     with pytest.raises(Refused) as refused:
         helm(*AMONG)
@@ -108,7 +107,7 @@ def test_among_the_sessions_only_the_account_is_in_the_way(cluster: Cluster, hel
     assert old(cluster) == before
 
 
-def test_among_the_sessions_the_account_can_be_taken_over(cluster: Cluster, helm: Helm) -> None:
+def test_among_the_sessions_the_account_can_be_taken_over(cluster: HelmCluster, helm: Helm) -> None:
     before = old(cluster)
     helm(*AMONG, "--take-ownership")
     after = old(cluster)
@@ -116,13 +115,13 @@ def test_among_the_sessions_the_account_can_be_taken_over(cluster: Cluster, helm
     assert account["metadata"]["annotations"]["meta.helm.sh/release-name"] == RELEASE
     assert account["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
     assert after == {kind: each for kind, each in before.items() if kind != "ServiceAccount"}
-    # It is the chart's now, and goes with it.
+    # The account belongs to the chart now, and goes with it.
     helm("uninstall", RELEASE, "-n", SESSIONS)
     assert cluster.get("ServiceAccount", SESSIONS, OLD) is None
     assert cluster.get("CronJob", SESSIONS, OLD) == before["CronJob"]
 
 
-def test_among_the_sessions_the_account_can_have_another_name(cluster: Cluster, helm: Helm) -> None:
+def test_among_the_sessions_the_account_can_have_another_name(cluster: HelmCluster, helm: Helm) -> None:
     before = old(cluster)
     helm(*AMONG, "--set", "serviceAccount.name=ssh-session-gc-collector")
     assert old(cluster) == before
@@ -142,7 +141,7 @@ DOCUMENTS = ("docs/install.md", "docs/migration.md", "chart/README.md")
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_values_in_the_documents_are_accepted(document: str) -> None:
     text = (CHART.parent / document).read_text()
-    # As options of helm, and as `values` in the text.
+    # Values are given as options of helm, and as `values` in the text.
     given = re.findall(r"--set ([\w.]+=\S+)", text) + re.findall(r"`((?:[a-z]\w*\.)*[a-z]\w*=[^`]+)`", text)
     assert given
     for each in given:

@@ -37,7 +37,7 @@ stamp_engines = pytest.mark.parametrize("engine", ["map", "kyverno"])
 
 @cache
 def installed(values: str) -> list[Document]:
-    """The objects for these values (JSON, so that they can be remembered)."""
+    """The objects for these values, in JSON, so that they can be cached."""
     return charts.render(json.loads(values))
 
 
@@ -61,25 +61,25 @@ def stamping(engine: str, **values: Any) -> list[Document]:
 
 
 def events() -> Iterator[tuple[str, str, Document]]:
-    """What the recordings have of session Pods: file, type of event, Pod."""
+    """The events of session Pods in the recordings: file, type of event, Pod."""
     for path in sorted(RECORDINGS.glob("*.jsonl")):
         for line in path.read_text().splitlines():
-            fact = json.loads(line)
-            if fact.get("stream") == "session-pods" and "list" in fact:
-                for item in fact["list"]["items"]:
+            entry = json.loads(line)
+            if entry.get("stream") == "session-pods" and "list" in entry:
+                for item in entry["list"]["items"]:
                     yield path.name, "LISTED", item
-            elif fact.get("stream") == "session-pods" and fact["event"]["type"] in ("ADDED", "MODIFIED"):
-                yield path.name, fact["event"]["type"], fact["event"]["object"]
+            elif entry.get("stream") == "session-pods" and entry["event"]["type"] in ("ADDED", "MODIFIED"):
+                yield path.name, entry["event"]["type"], entry["event"]["object"]
 
 
 @cache
 def recorded() -> list[tuple[str, str, Document]]:
-    """The same, read once."""
+    """All these events, read once."""
     return list(events())
 
 
 def asked_for(pod: Document) -> Document:
-    """A recorded Pod as ContainerSSH had asked for it: the stamp and the rest came from the API server."""
+    """A recorded Pod as ContainerSSH asked for it, without the stamp and the rest that the API server added."""
     pod = deepcopy(pod)
     metadata = pod["metadata"]
     for key in ("managedFields", "uid", "resourceVersion", "creationTimestamp", "generation", "name"):
@@ -92,7 +92,7 @@ def asked_for(pod: Document) -> Document:
 
 @pytest.fixture
 def session() -> Document:
-    """A session that a real cluster had, as it was asked for."""
+    """A session of a real cluster, as it was asked for."""
     return asked_for(next(pod for _, kind, pod in recorded() if kind == "ADDED"))
 
 
@@ -104,20 +104,20 @@ def full(session: Document) -> Document:
     shell["image"] = DIGEST
     spec["initContainers"] = [deepcopy(shell) | {"name": "init"}]
     debug = deepcopy(shell) | {"name": "debug"}
-    # An ephemeral container may not say anything of resources.
+    # An ephemeral container must not have resources.
     del debug["resources"]
     spec["ephemeralContainers"] = [debug]
     return session
 
 
 def create(pod: Document, **more: Any) -> Request:
-    """ContainerSSH makes a Pod, from a Pod of its own."""
+    """The request of ContainerSSH, from a Pod of its own, to create this Pod."""
     return Request("CREATE", pod, **{"user": SSH, "extra": CREATOR, **more})
 
 
 @posture_engines
 def test_every_recorded_session_meets_the_posture(engine: str) -> None:
-    """Had the policies been in place while it was recorded, nothing would have been different."""
+    """The policies would have changed nothing in what was recorded."""
     found = recorded()
     assert len({pod["metadata"]["uid"] for _, _, pod in found}) > 15
     for file, _, pod in found:
@@ -127,7 +127,7 @@ def test_every_recorded_session_meets_the_posture(engine: str) -> None:
 
 @posture_engines
 def test_recorded_images_have_tags_so_that_asking_for_digests_refuses_them(engine: str) -> None:
-    """What the recordings used in place of an image by digest is told from one."""
+    """Images by tag, as in the recordings, are told from those by digest."""
     for _, _, pod in recorded()[:3]:
         answer = admission.admit(posture(engine, admission__requireDigest=True), create(pod))
         assert [text for text in answer.refusals if "digest" in text] == answer.refusals != []
@@ -154,7 +154,7 @@ def at(path: str, value: Any) -> Change:
 
 
 def both(*changes: Change) -> Change:
-    """Several changes in one."""
+    """Combines several changes."""
 
     def change(target: Document) -> None:
         for each in changes:
@@ -232,7 +232,7 @@ IN_POD = {
 
 @posture_engines
 def test_the_hardened_pod_passes(engine: str, full: Document) -> None:
-    """So that each refusal below comes from its one change."""
+    """Each refusal below therefore comes from its one change."""
     assert admission.admit(posture(engine, admission__requireDigest=True), create(full)).refusals == []
 
 
@@ -242,7 +242,7 @@ def test_the_hardened_pod_passes(engine: str, full: Document) -> None:
 def test_one_wrong_thing_in_any_container_is_refused_for_what_it_is(
     engine: str, full: Document, kind: str, what: str
 ) -> None:
-    """Every rule looks at every kind of container, and says what is wrong."""
+    """Every rule looks at every kind of container, and its message names the fault."""
     change, why = IN_EACH[what]
     change(full["spec"][kind][0])
     [refusal] = admission.admit(posture(engine, admission__requireDigest=True), create(full)).refusals
@@ -263,7 +263,7 @@ def test_limits_are_needed_where_kubernetes_lets_them_be(engine: str, full: Docu
 @pytest.mark.parametrize("kind", ["containers", "initContainers", "ephemeralContainers"])
 @pytest.mark.parametrize("what", IMAGES)
 def test_only_a_whole_digest_is_one(engine: str, full: Document, kind: str, what: str) -> None:
-    """And only where it is asked for."""
+    """A digest is needed only where the value asks for it."""
     IMAGES[what](full["spec"][kind][0])
     [refusal] = admission.admit(posture(engine, admission__requireDigest=True), create(full)).refusals
     assert "digest" in refusal
@@ -273,7 +273,7 @@ def test_only_a_whole_digest_is_one(engine: str, full: Document, kind: str, what
 @posture_engines
 @pytest.mark.parametrize("what", IN_POD)
 def test_one_wrong_thing_in_the_pod_is_refused_for_what_it_is(engine: str, full: Document, what: str) -> None:
-    """What belongs to no container."""
+    """These rules are about the Pod, not its containers."""
     change, why = IN_POD[what]
     change(full["spec"])
     [refusal] = admission.admit(posture(engine), create(full)).refusals
@@ -293,7 +293,7 @@ def test_a_second_container_is_looked_at_like_the_first(engine: str, full: Docum
 
 @posture_engines
 def test_what_a_container_does_not_say_its_pod_does(engine: str, full: Document) -> None:
-    """Kubernetes has two fields for these; either will do, and the container's wins."""
+    """Kubernetes has two fields for these: either is enough, and the container's wins."""
     for kind in ("containers", "initContainers", "ephemeralContainers"):
         for key in ("runAsNonRoot", "seccompProfile"):
             full["spec"][kind][0]["securityContext"].pop(key)
@@ -309,7 +309,7 @@ def test_what_a_container_does_not_say_its_pod_does(engine: str, full: Document)
 
 @posture_engines
 def test_an_empty_spec_is_refused_on_every_count_and_without_an_error(engine: str) -> None:
-    """What a config webhook that knows nothing would have made: defaults for everything."""
+    """A config webhook that knows nothing would make such a Pod, with defaults for everything."""
     pod = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "shell", "image": "x"}]}}
     refusals = admission.admit(posture(engine), create(pod)).refusals
     assert len(refusals) == 7
@@ -319,7 +319,7 @@ def test_an_empty_spec_is_refused_on_every_count_and_without_an_error(engine: st
 @posture_engines
 @pytest.mark.parametrize("subresource", ["ephemeralcontainers", "resize"])
 def test_subresources_that_change_the_spec_are_judged(engine: str, full: Document, subresource: str) -> None:
-    """`kubectl debug` puts a container into a session that is already there."""
+    """`kubectl debug` adds a container to an existing session."""
     before = deepcopy(full)
     del before["spec"]["ephemeralContainers"]
     request = Request("UPDATE", full, before, subresource=subresource)
@@ -342,7 +342,7 @@ def test_an_update_that_leaves_the_spec_alone_passes(engine: str, session: Docum
 
 @posture_engines
 def test_other_namespaces_are_left_alone(engine: str) -> None:
-    """And the one that is named is the one that is watched."""
+    """The policies apply to the namespace that is named."""
     pod = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "shell", "image": "x"}]}}
     documents = posture(engine, config__sessionNamespace="elsewhere")
     assert admission.admit(documents, create(pod)).refusals == []
@@ -351,7 +351,7 @@ def test_other_namespaces_are_left_alone(engine: str) -> None:
 
 @posture_engines
 def test_audit_only_warns(engine: str) -> None:
-    """For a rollout: the same findings, and nobody is held up."""
+    """During a rollout the findings are the same, and nothing is refused."""
     pod = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "shell", "image": "x"}]}}
     answer = admission.admit(posture(engine, admission__action="audit"), create(pod))
     assert (answer.refusals, len(answer.warnings)) == ([], 7)
@@ -359,7 +359,7 @@ def test_audit_only_warns(engine: str) -> None:
 
 @posture_engines
 def test_volumes_can_be_had_by_name(engine: str, full: Document) -> None:
-    """The list is a value; hostPath is not in its schema."""
+    """The list of volumes is a value, whose schema lacks hostPath."""
     full["spec"]["volumes"] = [{"name": "x", "csi": {"driver": "d"}}]
     assert admission.admit(posture(engine, admission__volumes=["csi"]), create(full)).refusals == []
     full["spec"]["volumes"] = [{"name": "x", "emptyDir": {}}]
@@ -367,7 +367,7 @@ def test_volumes_can_be_had_by_name(engine: str, full: Document) -> None:
 
 
 def test_both_engines_say_the_same_word_for_word() -> None:
-    """So that one may be exchanged for the other, and what is tested of one holds for both."""
+    """One may therefore replace the other, and tests of one hold for both."""
     for digest in (False, True):
         native = charts.only(posture("vap", admission__requireDigest=digest), "ValidatingAdmissionPolicy")["spec"]
         kyverno = charts.only(posture("kyverno", admission__requireDigest=digest), "ValidatingPolicy")["spec"]
@@ -384,13 +384,13 @@ def test_both_engines_say_the_same_word_for_word() -> None:
 
 
 def stamp_of(pod: Document) -> dict[str, str]:
-    """What a Pod says of its creator."""
+    """The stamp in a Pod's annotations."""
     return {key: value for key, value in pod["metadata"].get("annotations", {}).items() if key in (NAME, UID)}
 
 
 @stamp_engines
 def test_every_recorded_session_gets_the_stamp_that_it_had(engine: str) -> None:
-    """The recorded annotations were put there by such a policy on a real API server."""
+    """Such a policy put the recorded annotations there, on a real API server."""
     for _, kind, pod in recorded():
         if kind == "ADDED":
             before = stamp_of(pod)
@@ -401,7 +401,7 @@ def test_every_recorded_session_gets_the_stamp_that_it_had(engine: str) -> None:
 
 
 def test_every_recorded_change_passes_the_guard() -> None:
-    """A session's whole life, status by status, goes on as it did."""
+    """The guard allows every status in the life of a recorded session."""
     changes = 0
     last: dict[str, Document] = {}
     for _, kind, pod in recorded():
@@ -417,7 +417,7 @@ def test_every_recorded_change_passes_the_guard() -> None:
 
 @stamp_engines
 def test_a_pod_without_annotations_gets_the_stamp_too(engine: str, session: Document) -> None:
-    """A JSON patch cannot add to a map that is not there."""
+    """A JSON patch cannot add to a missing map."""
     del session["metadata"]["annotations"]
     answer = admission.admit(stamping(engine), create(session))
     assert (answer.object["metadata"]["annotations"], answer.refusals) == (STAMP, [])
@@ -425,7 +425,7 @@ def test_a_pod_without_annotations_gets_the_stamp_too(engine: str, session: Docu
 
 @stamp_engines
 def test_a_stamp_that_the_request_brings_is_overwritten(engine: str, session: Document) -> None:
-    """Whoever speaks through ContainerSSH, its config webhook for one, cannot choose the owner."""
+    """Nobody who speaks through ContainerSSH, such as its config webhook, can choose the owner."""
     session["metadata"]["annotations"] |= FORGED
     answer = admission.admit(stamping(engine), create(session))
     assert (stamp_of(answer.object), answer.refusals) == (STAMP, [])
@@ -437,11 +437,11 @@ def test_a_stamp_that_the_request_brings_is_overwritten(engine: str, session: Do
 def test_nobody_else_can_make_a_stamped_pod(
     engine: str, session: Document, which: tuple[str, ...], user: str
 ) -> None:
-    """Not even with a Pod-bound token of its own: half a stamp is one, too."""
+    """A Pod-bound token of their own does not help, and half a stamp counts as one."""
     session["metadata"]["annotations"] |= {key: FORGED[key] for key in which}
     answer = admission.admit(stamping(engine), create(session, user=user, groups=("system:masters",)))
     assert len(answer.refusals) == 1
-    # Without a stamp the Pod is not ContainerSSH's, and none of the guard's business.
+    # A Pod without a stamp is not ContainerSSH's, and the guard ignores it.
     for key in which:
         del session["metadata"]["annotations"][key]
     answer = admission.admit(stamping(engine), create(session, user=user))
@@ -463,7 +463,7 @@ def test_nobody_else_can_make_a_stamped_pod(
 def test_a_token_without_a_pod_stamps_nothing_and_carries_no_stamp(
     engine: str, session: Document, extra: dict[str, list[str]]
 ) -> None:
-    """One from a Secret, or from `kubectl create token`: the session is told by its start time."""
+    """Such a token is from a Secret or `kubectl create token`. The session's start time tells its owner."""
     answer = admission.admit(stamping(engine), create(session, extra=extra))
     assert (stamp_of(answer.object), answer.refusals) == ({}, [])
     session["metadata"]["annotations"] |= STAMP
@@ -471,7 +471,7 @@ def test_a_token_without_a_pod_stamps_nothing_and_carries_no_stamp(
 
 
 def test_without_the_mutation_the_guard_refuses_the_session(session: Document) -> None:
-    """A mutation that somebody removed, or that Kyverno did not do, does not go unnoticed; nor does a false one."""
+    """The guard notices a mutation that was removed, that Kyverno left out, or that is false."""
     documents = [each for each in stamping("kyverno") if each["kind"] != "MutatingPolicy"]
     assert len(admission.admit(documents, create(session)).refusals) == 1
     for wrong in ({NAME: "x"}, {UID: "x"}, {NAME: ...}):
@@ -485,7 +485,7 @@ def test_without_the_mutation_the_guard_refuses_the_session(session: Document) -
 
 
 def test_other_namespaces_get_no_stamp(session: Document) -> None:
-    """What ContainerSSH may do elsewhere is not known here."""
+    """The chart does not know what ContainerSSH does elsewhere."""
     answer = admission.admit(stamping("map"), create(session, namespace="elsewhere"))
     assert (stamp_of(answer.object), answer.refusals) == ({}, [])
 
@@ -502,13 +502,13 @@ def update(old: Document, change: Change, **more: Any) -> AdmissionAnswer:
 
 @pytest.fixture
 def stamped(session: Document) -> Document:
-    """A session as it is in the cluster, one that may stay longer."""
+    """A stamped session with a ttl of its own."""
     session["metadata"]["annotations"] |= STAMP | {TTL: "2h"}
     return session
 
 
 def annotate(key: str, value: Any) -> Change:
-    """A change of an annotation; keys have dots."""
+    """A change of an annotation, whose key may have dots."""
 
     def change(metadata: Document) -> None:
         annotations = metadata.setdefault("annotations", {})
@@ -553,7 +553,7 @@ OTHER_ATTACKS = {
 @pytest.mark.parametrize("groups", [("system:authenticated",), ("system:masters",)])
 @pytest.mark.parametrize("what", STAMP_ATTACKS)
 def test_nobody_can_change_a_stamp(stamped: Document, what: str, groups: tuple[str, ...], subresource: str) -> None:
-    """Not ContainerSSH, not an administrator; nor through the status, which takes annotations as well."""
+    """This holds for ContainerSSH and administrators, and for the status, which takes annotations as well."""
     for user in (SSH, "somebody", "system:node:n"):
         change = STAMP_ATTACKS[what]
         answer = update(stamped, change, user=user, extra=CREATOR, groups=groups, subresource=subresource)
@@ -564,7 +564,7 @@ def test_nobody_can_change_a_stamp(stamped: Document, what: str, groups: tuple[s
 @pytest.mark.parametrize("subresource", ["", "status"])
 @pytest.mark.parametrize("what", OTHER_ATTACKS)
 def test_only_those_who_are_exempt_change_keep_ttl_and_label(stamped: Document, what: str, subresource: str) -> None:
-    """A session cannot be made immortal, nor be hidden, by somebody who may merely change Pods."""
+    """Nobody who may merely change Pods can make a session immortal or hide it."""
     for user in (SSH, "somebody", "system:node:n"):
         answer = update(stamped, OTHER_ATTACKS[what], user=user, subresource=subresource)
         assert len(answer.refusals) == 1
@@ -573,27 +573,27 @@ def test_only_those_who_are_exempt_change_keep_ttl_and_label(stamped: Document, 
 
 
 def test_a_stamp_cannot_be_added_later(session: Document) -> None:
-    """A session from before the policy stays without."""
+    """A session from before the policy stays without a stamp."""
     assert len(update(session, annotate(NAME, "x")).refusals) == 1
     del session["metadata"]["annotations"]
     assert len(update(session, annotate(UID, "x")).refusals) == 1
 
 
 def test_a_session_that_is_kept_cannot_lose_that(stamped: Document) -> None:
-    """Else whoever may change Pods could have the collector end what an operator kept."""
+    """Else anybody who may change Pods could have the collector end a session that an operator kept."""
     stamped["metadata"]["annotations"][KEEP] = "true"
     assert len(update(stamped, annotate(KEEP, ...)).refusals) == 1
     assert len(update(stamped, annotate(KEEP, "false")).refusals) == 1
 
 
 def test_an_ordinary_pod_cannot_be_made_a_session(stamped: Document) -> None:
-    """The collector would delete it."""
+    """The collector would delete such a Pod."""
     del stamped["metadata"]["labels"]["containerssh.io/session"]
     assert len(update(stamped, label("containerssh.io/session", "true")).refusals) == 1
 
 
 def test_all_else_may_change(stamped: Document) -> None:
-    """Other annotations, labels and finalizers are nobody's business here."""
+    """The guard ignores other annotations, labels and finalizers."""
     for change in (annotate("example.com/x", "y"), label("x", "y"), at("finalizers", [])):
         assert update(stamped, change).refusals == []
 
@@ -620,7 +620,7 @@ def test_a_binding_cannot_smuggle_anything_in(resource: str, subresource: str, k
 
 
 def test_who_is_exempt_is_a_value(stamped: Document) -> None:
-    """By user or by group; a quotation mark in a name ends no expression."""
+    """Users and groups can be exempt; a quotation mark in a name ends no expression."""
     names = ["o\"r'1", "alice"]
     documents = stamping("map", ownerStamp__guard__exemptUsers=names, ownerStamp__guard__exemptGroups=["ops"])
     kept = deepcopy(stamped)
@@ -636,14 +636,14 @@ def test_who_is_exempt_is_a_value(stamped: Document) -> None:
 
 
 def test_a_session_cannot_be_born_immortal_or_invisible(session: Document) -> None:
-    """What somebody with ContainerSSH's token would try, or with a hand in its config webhook."""
+    """Somebody with ContainerSSH's token, or control of its config webhook, would try this."""
     kept = deepcopy(session)
     kept["metadata"]["annotations"][KEEP] = "true"
     assert len(admission.admit(stamping("map"), create(kept)).refusals) == 1
     allowed = stamping("map", ownerStamp__guard__allowKeepAtCreation=True)
     assert admission.admit(allowed, create(kept)).refusals == []
     assert admission.admit(stamping("map"), create(kept, user="admin", groups=("system:masters",))).refusals == []
-    # A limit of its own is capped by max-ttl.
+    # max-ttl caps a session's own limit.
     session["metadata"]["annotations"][TTL] = "2h"
     assert admission.admit(stamping("map"), create(session)).refusals == []
     for labels in ({}, {"containerssh.io/session": "false"}, ...):
@@ -652,7 +652,7 @@ def test_a_session_cannot_be_born_immortal_or_invisible(session: Document) -> No
         assert len(admission.admit(stamping("map"), create(hidden)).refusals) == 1
         free = stamping("map", ownerStamp__guard__requireSessionLabel=False)
         assert admission.admit(free, create(hidden)).refusals == []
-        # What others make here is none of ContainerSSH's sessions.
+        # Pods of others are not ContainerSSH's sessions.
         assert admission.admit(stamping("map"), create(hidden, user="somebody")).refusals == []
 
 
@@ -684,7 +684,7 @@ def test_any_selector_is_understood_and_all_its_labels_are_guarded(
 
 @pytest.mark.parametrize("selector", ["a=b=c", "a in ()x", "a in (b", "a>1", '"=b', "a='b'"])
 def test_a_selector_that_cannot_be_read_is_refused(selector: str) -> None:
-    """Rather than guard the wrong label, or end a text in an expression."""
+    """Else the guard would watch the wrong label, or a text in an expression would end early."""
     values = charts.merged(
         charts.nested("ownerStamp.engine", "map"), charts.nested("config.sessionSelector", selector)
     )
@@ -692,7 +692,7 @@ def test_a_selector_that_cannot_be_read_is_refused(selector: str) -> None:
 
 
 def test_the_guard_can_only_warn_and_can_be_left_out(stamped: Document) -> None:
-    """For a rollout, and for those who have their own."""
+    """This is for a rollout, and for clusters with a guard of their own."""
     kept = deepcopy(stamped)
     kept["metadata"]["annotations"][KEEP] = "true"
     request = Request("UPDATE", kept, stamped)
@@ -704,7 +704,7 @@ def test_the_guard_can_only_warn_and_can_be_left_out(stamped: Document) -> None:
 
 @stamp_engines
 def test_the_service_account_that_is_trusted_is_a_value(engine: str, session: Document) -> None:
-    """The one the chart would make for ContainerSSH, where its workload is."""
+    """By default it is the account that the chart would make in the workload's namespace."""
     documents = stamping(engine, config__owner="statefulset/bastion/ssh", containerssh__serviceAccount__name="door")
     answer = admission.admit(documents, create(session, user="system:serviceaccount:bastion:door"))
     assert (stamp_of(answer.object), answer.refusals) == (STAMP, [])
@@ -722,7 +722,7 @@ def test_the_service_account_that_is_trusted_is_a_value(engine: str, session: Do
 
 
 def test_every_expression_has_the_type_that_its_place_asks_for() -> None:
-    """CEL's own type checker reads each of them; a name that nobody declared is an error."""
+    """CEL's own type checker reads each of them, and an undeclared name is an error."""
     documents = policies(admission__engine="vap", admission__requireDigest=True, ownerStamp__engine="map")
     count = 0
     for policy in charts.of_kind(documents, *admission.VALIDATING, *admission.MUTATING):
@@ -735,7 +735,7 @@ def test_every_expression_has_the_type_that_its_place_asks_for() -> None:
             assert admission.type_of(expression)
             count += 1
         for each in spec.get("matchConditions", []):
-            # Kubernetes evaluates these before there are any.
+            # Kubernetes evaluates match conditions before there are variables.
             assert "variables." not in each["expression"]
         for each in spec.get("validations", []):
             assert "\n" not in each["message"]
@@ -743,7 +743,7 @@ def test_every_expression_has_the_type_that_its_place_asks_for() -> None:
 
 
 def test_the_evaluator_takes_nothing_for_granted(full: Document) -> None:
-    """A policy without its binding does nothing, one that fails refuses, and a typing error is none that passes."""
+    """A policy without its binding does nothing, one that fails refuses, and an undeclared name raises."""
     documents = posture("vap")
     at("hostNetwork", True)(full["spec"])
     assert admission.admit(charts.of_kind(documents, "ValidatingAdmissionPolicy"), create(full)).refusals == []
@@ -757,7 +757,7 @@ def test_the_evaluator_takes_nothing_for_granted(full: Document) -> None:
 
 
 def test_what_a_policy_needs_of_kubernetes_is_said() -> None:
-    """Rather than have the API server say that it knows no such kind."""
+    """Else the API server would only say that it knows no such kind."""
     v1 = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
     beta = "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"
     values = {"ownerStamp": {"engine": "map"}}
@@ -785,7 +785,7 @@ def test_what_a_policy_needs_of_kubernetes_is_said() -> None:
 
 
 def test_kyverno_is_spoken_to_in_the_newest_version_that_it_has() -> None:
-    """v1 came with 1.17; v1beta1 is served by 1.16 and later."""
+    """Kyverno serves v1 from 1.17, and v1beta1 from 1.16."""
     values = {"admission": {"engine": "kyverno"}, "ownerStamp": {"engine": "kyverno"}}
     for kind in ("ValidatingPolicy", "MutatingPolicy"):
         assert charts.only(charts.render(values), kind)["apiVersion"] == "policies.kyverno.io/v1beta1"
@@ -794,7 +794,7 @@ def test_kyverno_is_spoken_to_in_the_newest_version_that_it_has() -> None:
 
 
 def test_kyverno_does_not_multiply_or_scan() -> None:
-    """Left alone it would write the rules for Deployments too, and run them where there is no request."""
+    """By default it would write the rules for Deployments, too, and run them without a request."""
     values = {"admission": {"engine": "kyverno"}, "ownerStamp": {"engine": "kyverno"}}
     for policy in charts.of_kind(charts.render(values), "ValidatingPolicy", "MutatingPolicy"):
         assert policy["spec"]["autogen"] == {"podControllers": {"controllers": []}}

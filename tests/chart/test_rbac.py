@@ -1,7 +1,7 @@
-"""What the chart lets the collector do: all that the program uses, and nothing else.
+"""The collector's permissions in the chart: all that the program uses, and nothing else.
 
 The real daemon runs in the sandbox, which enforces exactly the rendered Roles. Then each permission is taken away in
-turn, and something that can be seen goes wrong.
+turn, and something visible goes wrong.
 """
 
 import asyncio
@@ -50,19 +50,19 @@ Permission = tuple[str, str, str, str, str]
 
 
 def chart(config: Mapping[str, Any]) -> list[Document]:
-    """What is rendered with this config."""
+    """Renders the chart with this config."""
     return render({"config": config, "replicas": 1})
 
 
 def used(settings: Settings) -> set[Permission]:
-    """What the program says that it uses."""
+    """The permissions that the program says it uses."""
     wanted = [*needs(settings), *([lease_need(settings.lease)] if settings.lease else [])]
     return {
-        # What is created has no name yet by which it could be confined.
+        # A create cannot be confined to a name.
         (verb, need.resource.group, need.resource.plural, need.namespace, need.name if verb != "create" else "")
         for need in wanted
         for verb in need.verbs
-        # In a client dry run nothing is sent, so nothing need be allowed.
+        # A client dry run sends no DELETE.
         if not (verb == "delete" and settings.dry_run is DryRun.CLIENT)
     }
 
@@ -109,7 +109,7 @@ def test_nobody_deletes_outside_of_the_session_namespace(config: Mapping[str, An
     assert deletes == ([] if config.get("dryRun") == "client" else [("delete", "", "pods", sessions, "")])
     assert [each for each in allowed if each[0] == "create"] == [("create", "", "events", sessions, "")]
     assert not [each for each in allowed if "*" in each]
-    # Subresources would let it into the sessions.
+    # Subresources would give access to the sessions' insides.
     assert not [each for each in allowed if "/" in each[2]]
 
 
@@ -136,7 +136,7 @@ def test_the_account_is_that_of_the_pods() -> None:
 
 @asynccontextmanager
 async def world(rules: list[PolicyRule], **more: Any) -> AsyncIterator[World]:
-    """A cluster in which the collector's account may do only this."""
+    """A cluster in which the collector's account has these rules only."""
     async with World(tokens={"": Identity(USER), TOKEN: Identity(USER)}, roles={USER: rules}, **more) as made:
         made.store.create(NAMESPACES, None, {"metadata": {"name": charts.NAMESPACE}})
         yield made
@@ -151,8 +151,8 @@ async def installed(
     ready: bool = True,
     **config: Any,
 ) -> AsyncIterator[tuple[World, Running]]:
-    """The chart with this config on a cluster, less one permission, or less the session namespace."""
-    # A leader renews its lease every two seconds, which makes an hour long even where it is skipped.
+    """Runs the daemon as the chart installs it, less one permission, or less the session namespace."""
+    # A leader renews its lease every two seconds, which makes even a skipped hour slow.
     documents = chart({"leaderElect": False, **config})
     rules = [rule for rule in split(charts.granted(documents)[USER]) if permission(rule) != without]
     async with world(rules) as made:
@@ -171,7 +171,7 @@ async def installed(
 
 
 async def story(made: World, gc: Running) -> None:
-    """Alice's ContainerSSH dies; Bob comes and stays for too long; everything is quiet in the end."""
+    """Alice's ContainerSSH dies, and Bob comes and stays too long."""
     made.open("alice")
     await advance(5)
     made.crash()
@@ -181,7 +181,7 @@ async def story(made: World, gc: Running) -> None:
 
 
 async def orphan(made: World) -> None:
-    """Alice's ContainerSSH dies, and the grace is over."""
+    """Alice's ContainerSSH dies, and the grace passes."""
     made.open("alice")
     await advance(5)
     made.crash()
@@ -189,12 +189,12 @@ async def orphan(made: World) -> None:
 
 
 def complaints(gc: Running) -> list[str]:
-    """What it was not content with."""
+    """The events that the daemon logged as warnings or worse."""
     return [str(line["event"]) for line in gc.log if line["log_level"] in ("warning", "error", "critical")]
 
 
 def refused(made: World) -> list[str]:
-    """What it asked for in vain."""
+    """The requests that were forbidden."""
     return [f"{r.verb} {r.resource}" for r in made.server.requests if r.code == 403]
 
 
@@ -302,7 +302,7 @@ async def nobody_leads(made: World, gc: Running) -> None:
 
 
 async def explain_cannot_tell(made: World, gc: Running) -> None:
-    """The daemon itself does without; ``explain``, which people run in its Pod, does not."""
+    """``explain``, which people run in the daemon's Pod, cannot read; the daemon itself does not need it."""
     spec = {"containers": [{"name": "c", "image": "x"}]}
     made.store.create(PODS, SESSIONS, {"metadata": {"name": "no-session"}, "spec": spec})
     with pytest.raises(CannotRead, match="cannot get resource"):
@@ -341,7 +341,7 @@ async def test_each_permission_is_missed(tmp_path: Path, without: Permission) ->
     trial, (verb, _, resource, *_) = TRIALS[without], without
     readable = trial not in (it_gives_up, alice_is_not_ownerless)
     namespace = trial is not a_missing_namespace_looks_empty
-    # What it ends with is raised where it is waited for.
+    # The daemon's error is raised where the daemon is awaited.
     said = f'cannot {verb} resource "{resource}"'
     end = pytest.raises(StartError, match=said) if trial is it_gives_up else nullcontext()
     with end:
@@ -355,7 +355,7 @@ async def test_each_permission_is_missed(tmp_path: Path, without: Permission) ->
 async def test_with_every_permission_nothing_is_missed(
     tmp_path: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No trial succeeds where nothing was taken away: each shows its permission, and not something else."""
+    """Every trial fails with all permissions, so each shows the lack of its own, and nothing else."""
     monkeypatch.setattr("tests.support.PATIENCE", 0.5)
     namespace, elect = trial is not a_missing_namespace_looks_empty, trial is nobody_leads
     async with installed(tmp_path, namespace=namespace, leaderElect=elect) as (made, gc):
@@ -368,7 +368,7 @@ async def test_with_every_permission_nothing_is_missed(
 
 
 async def preflight(made: World, documents: list[Document], tmp_path: Path) -> tuple[int, str]:
-    """How the Pod of ``helm test`` ends, and its log: the real program, with the Pod's arguments and environment."""
+    """Runs the program as the Pod of ``helm test`` does. Returns its exit status and its log."""
     made.deploy()
     await made.ready()
     made.open("alice")

@@ -1,1 +1,1 @@
-"""What the program relies on, of the sandbox and, where ``KUBEBUILDER_ASSETS`` names one, of a real API server."""
+"""Tests what the program relies on, on the sandbox and, where ``KUBEBUILDER_ASSETS`` names it, on a real server."""

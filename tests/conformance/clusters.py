@@ -1,6 +1,6 @@
-"""An API server to test against: the sandbox's, or a real one. What a test does to either is the same HTTP.
+"""An API server to test against: the sandbox's, or a real one. Tests speak the same HTTP to either.
 
-Nobody runs Pods here. What a kubelet would write, a test writes in its place, through the API.
+Nobody runs Pods here. A test writes through the API what a kubelet would write.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class WatchLines:
         self.response = response
 
     async def next(self) -> Any:
-        """The next event but for bookmarks, None at a clean end."""
+        """The next event that is no bookmark, None at a clean end."""
         while raw := await self.response.content.readuntil(b"\n"):
             event = json.loads(raw)
             if event["type"] != "BOOKMARK":
@@ -78,7 +78,7 @@ class AnyCluster(ABC):
         number = next(self._numbers)
         self.sessions, self.owners = f"sessions-{number}", f"owners-{number}"
         self.authority = authority
-        """The file with the certificate of who vouches for the server."""
+        """The file with the certificate authority of the server."""
         self._http: aiohttp.ClientSession
 
     @property
@@ -88,10 +88,10 @@ class AnyCluster(ABC):
 
     @abstractmethod
     async def passing(self, seconds: float) -> None:
-        """Returns when so much time has passed for the server and for us."""
+        """Returns when that time has passed for the server and for the test."""
 
     async def until(self, condition: Callable[[], Awaitable[object] | bool], what: str) -> None:
-        """Returns when the condition holds, however long that takes within reason."""
+        """Returns when the condition holds. Raises AssertionError after ``PATIENCE`` looks."""
         for _ in range(PATIENCE):
             found = condition()
             if found if isinstance(found, bool) else await found:
@@ -105,7 +105,7 @@ class AnyCluster(ABC):
 
     @abstractmethod
     async def token(self, namespace: str, account: str) -> str:
-        """A token of this ServiceAccount."""
+        """Issues a token of this ServiceAccount."""
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator["AnyCluster"]:
@@ -138,7 +138,7 @@ class AnyCluster(ABC):
     async def do(
         self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> Object:
-        """A request that succeeds, and the object in its answer."""
+        """Sends a request that must succeed, and returns the object in its response."""
         answer = await self(method, path, body, headers=headers)
         assert answer.status < 300, (method, path, answer.body)
         return dict(answer.body)
@@ -151,12 +151,12 @@ class AnyCluster(ABC):
             try:
                 yield WatchLines(response)
             finally:
-                # Left in the middle, a TLS connection would take its leave of a server that may be gone by then.
+                # A TLS connection left in the middle would send its close to a server that may be gone by then.
                 if response.connection is not None and response.connection.transport is not None:
                     response.connection.transport.abort()
 
     def kubeconfig(self, path: Path, token: str) -> Path:
-        """Writes a kubeconfig for whoever has this token."""
+        """Writes a kubeconfig with this token."""
         return write_kubeconfig(path, self.url, token=token, certificate_authority=str(self.authority))
 
     async def now(self) -> float:
@@ -182,12 +182,12 @@ class AnyCluster(ABC):
             await self.do("POST", self.pods, new_pod(name, **options))
 
     async def version(self) -> str:
-        """The present resourceVersion."""
+        """The current resourceVersion."""
         found = await self.do("GET", f"{self.pods}?limit=1")
         return str(found["metadata"]["resourceVersion"])
 
     async def status(self, path: str, phase: str, *, restarts: int = 0, **state: Object) -> Object:
-        """Writes a Pod's status as its kubelet would: one container, in this state."""
+        """Writes a Pod's status as its kubelet would, with one container in this state."""
         body = await self.do("GET", path)
         name = body["spec"]["containers"][0]["name"]
         container = {"name": name, "ready": "running" in state, "restartCount": restarts, "state": state}
@@ -197,21 +197,21 @@ class AnyCluster(ABC):
         return await self.do("PATCH", f"{path}/status", patch, headers=headers)
 
     async def start(self, path: str) -> None:
-        """The Pod's container starts now."""
+        """Has the Pod's container start now."""
         await self.status(path, "Running", running={"startedAt": timestamp(await self.now())})
 
     async def end(self, path: str, phase: str = "Failed", code: int = 137) -> None:
-        """The Pod's container ends now, for good."""
+        """Has the Pod's container end now, for good."""
         now = timestamp(await self.now())
         state = {"exitCode": code, "reason": "Error", "startedAt": now, "finishedAt": now}
         await self.status(path, phase, terminated=state)
 
     async def gone(self, path: str) -> None:
-        """The kubelet has seen to it that nothing of the Pod is left."""
+        """Removes the Pod as its kubelet does once nothing of it is left."""
         await self.do("DELETE", path, {"gracePeriodSeconds": 0})
 
     async def find(self, path: str) -> Object | None:
-        """The object, if it is there."""
+        """The object, or None."""
         answer = await self("GET", path)
         return None if answer.status == 404 else dict(answer.body)
 

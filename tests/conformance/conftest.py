@@ -1,7 +1,7 @@
 """The servers that this suite runs against: the sandbox always, and a real one where ``KUBEBUILDER_ASSETS`` names it.
 
 The real one is an etcd and a kube-apiserver as controller-runtime's envtest has them: no controllers, no nodes. Where
-the variable is set, whatever is missing fails; where it is not, what only a real server can do is not collected.
+the variable is set, a missing program fails the tests; where it is not, tests that need a real server are left out.
 """
 
 import os
@@ -23,15 +23,15 @@ collect_ignore = [] if ASSETS else ["test_chart.py"]
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """A control plane that runs."""
+    """A running control plane, with kubectl and helm for it."""
 
     url: str
     home: Path
-    """Where the programs that talk to it may write; somebody's own settings are elsewhere."""
+    """The home of kubectl and helm, so that nobody's own settings apply."""
     authority: Path
 
     def kubectl(self, *args: str, token: str = ROOT_TOKEN, stdin: str = "", fails: bool = False) -> str:
-        """What kubectl prints, on both its outputs. Fails the test where it does not end as it should."""
+        """Runs kubectl and returns both its outputs. Fails the test unless it succeeds, or with ``fails`` fails."""
         server = (f"--server={self.url}", f"--token={token}", f"--certificate-authority={self.authority}")
         command = [str(tools.kubectl()), *server, *args]
         ran = subprocess.run(command, input=stdin, capture_output=True, text=True, env=self._env(), timeout=60)
@@ -39,7 +39,7 @@ class ControlPlane:
         return ran.stdout + ran.stderr
 
     def helm(self, *args: str, values: str) -> str:
-        """What helm prints. Fails the test where it refuses."""
+        """Runs helm and returns what it prints. Fails the test where helm fails."""
         server = ("--kube-apiserver", self.url, "--kube-token", ROOT_TOKEN, "--kube-ca-file", str(self.authority))
         command = [str(tools.helm()), *args, *server, "-f", "-"]
         ran = subprocess.run(command, input=values, capture_output=True, text=True, env=self._env(), timeout=120)
@@ -52,7 +52,7 @@ class ControlPlane:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Who vouches for the servers."""
+    """The certificate authority of the servers."""
     return trustme.CA()
 
 
@@ -81,7 +81,7 @@ async def cluster(
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[ControlPlane]:
-    """A real control plane."""
+    """Runs a real control plane for the whole suite."""
     folder = tmp_path_factory.mktemp("control-plane")
     try:
         with controlplane.control_plane(folder, authority) as running:

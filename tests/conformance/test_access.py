@@ -1,4 +1,4 @@
-"""Who may do what: what the chart grants is enough for the program, and nothing beyond it is to be had."""
+"""Access: the chart grants what the program needs, and nothing beyond it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def test_a_token_is_wanted_but_for_what_anybody_may_know(cluster: AnyClust
         ("nobody's", "/version", 401),
         ("", "/version", 200),
         ("", "/readyz", 200),
-        # Who shows none is anonymous, and may do nothing else.
+        # A request without a token is anonymous, and may do nothing else.
         ("", cluster.pods, 403),
         ("", "/api", 403),
     ):
@@ -43,7 +43,7 @@ async def test_the_chart_grants_what_is_needed_and_nothing_else(cluster: AnyClus
         ("GET", f"{deployments}?fieldSelector=metadata.name%3Dcontainerssh", 200),
         ("GET", f"{deployments}/containerssh", 404),
         ("GET", lease, 404),
-        # Nobody else's, and nothing inside of a Pod.
+        # Nothing of other namespaces or names, and nothing inside of a Pod, is granted.
         ("GET", "/api/v1/pods", 403),
         ("GET", deployments, 403),
         ("GET", f"{deployments}?fieldSelector=metadata.name%3Dother", 403),

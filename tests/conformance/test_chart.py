@@ -17,12 +17,12 @@ VALUES = json.dumps(
     charts.merged(
         EVERYTHING,
         {"admission": {"engine": "vap"}, "ownerStamp": {"engine": "map"}},
-        # A quota that no controller has counted yet lets nothing in.
+        # A quota lets nothing in until a controller has counted it, and there is none here.
         {"sessions": {"quota": {"enabled": False}}},
     )
 )
 PATIENCE = 60.0
-"""Seconds until a policy is in force; the API server says some."""
+"""Seconds that a policy may take to be in force."""
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def test_installed_it_stamps_what_containerssh_makes_and_refuses_the_rest(contro
     annotate = ("annotate", "pod", "-n", session["namespace"], session["name"], "--overwrite")
     said = control_plane.kubectl(*annotate, "ssh-session-gc/owner-pod-uid=other", fails=True)
     assert "cannot be set, changed or removed" in said
-    # An administrator is exempt from what concerns keep, and nobody from the stamp.
+    # An administrator may set keep; nobody may change the stamp.
     control_plane.kubectl(*annotate, "ssh-session-gc/keep=true")
     for kind in ("validatingadmissionpolicies", "mutatingadmissionpolicies"):
         found = json.loads(control_plane.kubectl("get", kind, "-o", "json"))["items"]

@@ -18,7 +18,7 @@ from tests.conformance.installed import collecting, deploy, install, owner, sess
 from tests.harness import Running
 
 SLACK = 3
-"""Seconds between an owner's start and a session, so that nobody's whole seconds confuse the two."""
+"""Seconds between an owner's start and a session, so that times in whole seconds keep their order."""
 
 
 async def is_deleted(cluster: AnyCluster, path: str) -> bool:
@@ -125,7 +125,7 @@ async def test_a_standby_takes_over_where_the_leader_stops(cluster: AnyCluster, 
 
 
 async def command(*args: str) -> tuple[int, str, str]:
-    """The exit status of the program, and what it prints on either output."""
+    """Runs the program. Returns its exit status and both its outputs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ssh_session_gc", *args),
         stdout=asyncio.subprocess.PIPE,

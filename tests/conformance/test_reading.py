@@ -1,4 +1,4 @@
-"""GET, LIST in pages, and WATCH: what a reflector rests on."""
+"""GET, LIST in pages, and WATCH, on which a reflector rests."""
 
 import json
 from typing import Any
@@ -112,7 +112,7 @@ async def test_a_watch_from_a_version_misses_nothing(cluster: AnyCluster) -> Non
         while event["type"] == "MODIFIED":
             event = await lines.next()
         assert (event["type"], event["object"]["kind"]) == ("DELETED", "Pod")
-        # The last event is of a version of its own, from which one can go on.
+        # The last event has a version of its own, from which a watch can resume.
         assert int(event["object"]["metadata"]["resourceVersion"]) > int(since)
 
 
@@ -123,7 +123,7 @@ async def test_what_stops_matching_a_selector_is_deleted_for_the_watch(cluster: 
         await label(cluster, "a", "2")
         left = await lines.next()
         assert left["type"] == "DELETED"
-        # What it was, under the version of what it has become.
+        # The event has the Pod as it was, under the version of what it has become.
         assert left["object"]["metadata"]["labels"] == {"x": "1"}
         became = await cluster.do("GET", f"{cluster.pods}/a")
         assert left["object"]["metadata"]["resourceVersion"] == became["metadata"]["resourceVersion"]

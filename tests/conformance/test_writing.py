@@ -1,4 +1,4 @@
-"""POST, PUT, PATCH and DELETE: what a deletion, a lease and an Event rest on."""
+"""POST, PUT, PATCH and DELETE, on which a deletion, a lease and an Event rest."""
 
 from typing import Any
 
@@ -106,7 +106,7 @@ async def test_strategic_merge_patch_knows_what_lists_are_keyed_by(cluster: AnyC
     env = [{"name": "K", "value": "1"}]
     assert await containers({"name": "b", "env": env}) == [a, b | {"env": env}]
     more = [{"name": "L", "value": "2"}]
-    # What a patch names comes first.
+    # Entries that a patch names come first.
     assert await containers({"name": "b", "env": more}) == [a, b | {"env": more + env}]
     assert await containers({"name": "b", "$patch": "delete"}) == [a]
     assert await containers({"$patch": "replace"}, {"name": "c", "image": "c"}) == [{"name": "c", "image": "c"}]
@@ -198,7 +198,7 @@ async def test_the_options_of_a_delete_are_in_the_body_or_in_the_query(cluster: 
     assert "deletionTimestamp" not in (await cluster.do("GET", path))["metadata"]
     assert await grace("gracePeriodSeconds=20", {"gracePeriodSeconds": 9}) == 9
     assert await grace("gracePeriodSeconds=4") == 4
-    # It is shortened, never lengthened.
+    # A later DELETE shortens the grace, and never lengthens it.
     assert await grace("gracePeriodSeconds=40") == 4
 
 

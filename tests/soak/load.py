@@ -1,6 +1,6 @@
-"""What happens to the cluster in a soak: users who come and go, owners that end, and a nemesis on the API.
+"""The load on the cluster in a soak: users who come and go, owners that end, and a nemesis on the API.
 
-Knows what can happen and how often it does. Knows nothing of the collector but its annotations.
+Knows what can happen and how often. Knows nothing of the collector but its annotations.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from ssh_session_gc.sandbox.node.programs import PROGRAM
 
 TTL = "ssh-session-gc/ttl"
 TICK = 0.02
-"""Seconds between two looks at how many changes are wanting."""
+"""Seconds between two checks of how many changes are due."""
 TOLERANCE = 3.0
-"""The collector's clock tolerance, and the second to which it knows times."""
+"""The collector's clock tolerance, and the second to which it knows times, in seconds."""
 LAST_SILENCE = 150.0
 """Seconds before the end from which on nothing goes silent: it takes a minute and a half to notice that."""
 HARM = {"list": 1, "watch": 1, "get": 3, "delete": 20, "create": 20}
-"""How often in a row a request is hit at the most. A stream waits for longer each time, a deletion is one of many."""
+"""How often in a row a request may fail. A stream waits longer each time; a deletion is one of many."""
 
 
 class Plan(NamedTuple):
-    """How much of everything: seconds in all, changes a second, and the seconds (``grace``) after which what has no
-    owner, or has finished, is to be deleted."""
+    """The size of a soak: seconds in all, changes a second, and the seconds (``grace``) after which an ownerless or
+    finished session is to be deleted."""
 
     seconds: float
     sessions: int
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
 
 
 class Load:
-    """All that happens, from one seed."""
+    """Everything that happens to the cluster, from one seed."""
 
     def __init__(self, world: World, plan: Plan) -> None:
         self._world, self._plan, self._rng = world, plan, random.Random(plan.seed)
@@ -49,11 +49,11 @@ class Load:
         self._known: list[TrueSession] = []
         self._limits: dict[str, float] = {}
         self.changes = self.there = 0
-        """Changes of session Pods by whomever, and how many Pods there are."""
+        """Changes of session Pods by anyone, and the number of Pods that are there."""
         self.late = 0.0
-        """Seconds for which this process, and so the API server, was busy with one thing at the most."""
+        """The most seconds for which this process, and so the API server, was busy with one thing."""
         self.troubles = Counter[str]()
-        """How often what went wrong."""
+        """The number of troubles of each kind."""
         world.store.subscribe(self._heard)
 
     async def begin(self) -> None:
@@ -69,7 +69,7 @@ class Load:
             await asyncio.sleep(0.1)
 
     async def run(self) -> None:
-        """Goes on for as long as planned."""
+        """Puts the load on the cluster for as long as planned."""
         self._end = self._time() + self._plan.seconds
         async with asyncio.TaskGroup() as group:
             for work in (self._users(), self._owners(), self._nemesis()):
@@ -88,7 +88,7 @@ class Load:
         return [s for s in orphans if s.creator.alive or starts.get(s.creator.pod_uid, 1e99) > s.created + TOLERANCE]
 
     async def _users(self) -> None:
-        """As many changes a second as planned; what kubelets and deletions make of them comes on top."""
+        """Makes the planned changes a second; kubelets and deletions make more."""
         begun, done, total = self._time(), 0, self._plan.rate * self._plan.seconds
         while done < total:
             wanted = min(total, self._plan.rate * (self._time() - begun))
@@ -125,7 +125,7 @@ class Load:
             self._limits[session.uid] = 3.0 * grace
 
     def _somebody(self) -> TrueSession:
-        """Somebody who is there. Raises LookupError."""
+        """A random session with its user in it. Raises LookupError."""
         while True:
             index = self._rng.randrange(len(self._known) or 1)
             session = self._known[index]
@@ -135,7 +135,7 @@ class Load:
             self._known.pop()
 
     def _edit(self, pod: Object) -> None:
-        """Its annotations change, and every other time its status."""
+        """Changes the Pod's annotations, and every other time its status."""
         pod["metadata"]["annotations"]["soak/changes"] = str(self.changes)
         for condition in pod["status"].get("conditions", ()):
             if condition["type"] == "Ready" and self.changes % 2:
@@ -147,11 +147,11 @@ class Load:
             self.there += {"ADDED": 1, "MODIFIED": 0, "DELETED": -1}[change.type]
 
     async def _owners(self) -> None:
-        """Now and then one of them crashes or is replaced, or several are at once."""
+        """Crashes or replaces an owner now and then, or several at once."""
         while self._time() < self._end:
             await asyncio.sleep(self._rng.uniform(0.5, 1.5) * min(20.0, self._plan.seconds / 5))
             for _ in range(self._rng.choice([1, 1, 1, 4])):
-                with suppress(LookupError, Refusal):  # they are all gone already, or this one is
+                with suppress(LookupError, Refusal):  # all are gone already, or this one is
                     process = self._rng.choice(self._world.containerssh.replicas).process
                     if self._rng.random() < 0.5:
                         self._world.crash(process)

@@ -1,4 +1,4 @@
-"""What is seen of a daemon from outside: by Linux, and by what it says itself on ``/metrics``. Judges nothing."""
+"""A daemon as seen from outside: by Linux, and by its own ``/metrics``. Judges nothing."""
 
 import os
 from collections import defaultdict
@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 class Usage(NamedTuple):
-    """What a process takes: resident memory in KiB, and seconds of processor time so far."""
+    """The resources of a process: resident memory in KiB, seconds of processor time so far, and counts."""
 
     memory: int
     processor: float
@@ -19,7 +19,7 @@ class Usage(NamedTuple):
 
 
 def usage(pid: int) -> Usage:
-    """Of this process now. Raises OSError or KeyError where it has ended."""
+    """Reads the usage of this process. Raises OSError or KeyError where it has ended."""
     proc = Path("/proc", str(pid))
     status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
     times = (proc / "stat").read_text().rpartition(")")[2].split()
@@ -35,12 +35,12 @@ class Scrape:
 
     @classmethod
     async def of(cls, address: str) -> "Scrape":
-        """Asked for on a connection of its own. Raises aiohttp.ClientError."""
+        """Scrapes this address on a connection of its own. Raises aiohttp.ClientError."""
         async with aiohttp.request("GET", f"http://{address}/metrics") as answer:
             return cls(await answer.text())
 
     def by(self, label: str, name: str) -> dict[str, float]:
-        """A metric of ours, added up for each value of one label."""
+        """One of our metrics, added up for each value of one label."""
         values: dict[str, float] = defaultdict(float)
         for sample in self.samples:
             if sample.name == f"ssh_session_gc_{name}":
@@ -48,6 +48,6 @@ class Scrape:
         return values
 
     def quantile(self, share: float, name: str) -> float:
-        """The bound of the histogram's bucket up to which this share of all that was observed lies."""
+        """The upper bound of the histogram's bucket that this share of observations reaches."""
         buckets = sorted((float(bound), count) for bound, count in self.by("le", f"{name}_bucket").items())
         return next(bound for bound, count in buckets if count >= share * buckets[-1][1])

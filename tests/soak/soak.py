@@ -1,6 +1,6 @@
-"""A soak: the real command in a process of its own, a simulated cluster in this one, and what is seen of both.
+"""A soak: the real command in a process of its own, a simulated cluster in this one, and checks of both.
 
-Knows in which order things start and end, and what must hold of it. The truth about sessions is the cluster's own.
+Knows in which order things start and end, and what must hold. The truth about sessions is the cluster's own.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ from tests.soak.probe import Scrape, Usage, usage
 
 STREAMS = 3
 LOOKS = 20
-"""How often the daemon is looked at, at the least; every five seconds where that is more."""
+"""The least number of looks at the daemon; a long soak looks every five seconds."""
 BOUND = 240.0
-"""Seconds in which all orphans must be gone once nothing goes wrong any more, as in the simulation; and after it, all
-connections that are not needed. While things do go wrong, none may be due for longer."""
+"""Seconds in which all orphans must be gone once nothing goes wrong any more, as in the simulation; and in as many
+again, all connections that are not needed. While things do go wrong, none may be due for longer."""
 WAIT = 60.0
-"""Seconds that it may take to be in step, and to end."""
+"""Seconds that the daemon may take to be in step, and to end."""
 FLAT = 0.05
-"""By which share memory may grow from the second fifth of the time to the last."""
+"""The share by which memory may grow from the second fifth of the time to the last."""
 LONG = 600.0
-"""Seconds from which on that is asked for: a shorter run is all warming up."""
+"""The seconds of a soak from which memory is checked: a shorter one is all warming up."""
 
 
 class Look(NamedTuple):
-    """The daemon at one moment (seconds), and what the cluster has."""
+    """The daemon and the cluster at one moment (seconds)."""
 
     at: float
     usage: Usage
@@ -44,7 +44,7 @@ class Look(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One line of the table. ``holds`` is None where nothing is asked of it."""
+    """One line of the table. ``holds`` is None where nothing is checked."""
 
     what: str
     found: str
@@ -52,15 +52,15 @@ class Check(NamedTuple):
 
 
 class Soak:
-    """One run. ``log`` takes what the daemon logs."""
+    """One run. The daemon logs to the file ``log``."""
 
     def __init__(self, plan: Plan, log: Path, say: Callable[[str], None]) -> None:
         self._plan, self._log, self._say = plan, log, say
         self._looks: list[Look] = []
 
     async def run(self) -> tuple[list[Check], str]:
-        """Runs it. Returns the table, and the last line, which is for scripts. Raises what a look at a daemon raises
-        that has ended."""
+        """Runs it. Returns the table, and the last line, which is for scripts. Raises the errors of ``usage`` and
+        ``Scrape.of`` where the daemon has ended."""
         plan, program = self._plan, Program(pull=0.2, start=0.1)
         world = World(seed=plan.seed, began=time.time(), stamp=True, program=program, bookmark_seconds=30.0)
         async with world:
@@ -115,10 +115,10 @@ class Soak:
         return table, f"{summary} rss_slope_kib_per_hour={self._slope():.0f}"
 
     async def _watch(self) -> None:
-        """Looks at it again and again while things happen."""
+        """Looks at the daemon at even intervals while the load lasts."""
         begun, looks = time.monotonic(), max(LOOKS, int(self._plan.seconds / 5.0))
         for count in range(looks):
-            # On time, however long a look takes.
+            # The time of a look is taken off, so that the next one is on time.
             await asyncio.sleep(begun + (count + 1) * self._plan.seconds / looks - time.monotonic())
             self._looks.append(look := await self._look())
             self._say(
@@ -127,7 +127,7 @@ class Soak:
             )
 
     async def _look(self) -> Look:
-        now = usage(self._daemon.pid)  # first: the connection of the scrape is not to be counted
+        now = usage(self._daemon.pid)  # first, so as not to count the connection of the scrape
         scrape, orphans = await Scrape.of(self._address), len(self._load.orphans())
         return Look(time.monotonic(), now, scrape, orphans, self._world.server.watches, self._connections())
 
@@ -136,7 +136,7 @@ class Soak:
         return len(runner.server.connections) if runner is not None and runner.server is not None else 0
 
     def _done(self, changes: int, said: Scrape) -> list[Check]:
-        """What happened, and what the daemon made of it."""
+        """The checks of what happened, and of what the daemon did."""
         plan, load = self._plan, self._load
         lags = (f"{share:.0%} ≤ {said.quantile(share, 'deletion_lag_seconds'):g} s" for share in (0.5, 0.9, 0.99))
         longest = max(s.value for look in self._looks for s in look.scrape.samples if "orphan_oldest" in s.name)
@@ -154,7 +154,7 @@ class Soak:
         ]
 
     def _taken(self, changes: int, before: Look, after: Look) -> list[Check]:
-        """What it took, and what it still had in the end."""
+        """The checks of the daemon's resources, during the soak and at its end."""
         last, fifth = self._looks[-1], len(self._looks) // 5
         early, late = self._memory(fifth, 2 * fifth), self._memory(-fifth, None)
         memory = f"{early:.0f} KiB in the second fifth, {late:.0f} in the last: {late / early - 1:+.1%}"
@@ -178,7 +178,7 @@ class Soak:
         return statistics.median(look.usage.memory for look in self._looks[first:end])
 
     def _slope(self) -> float:
-        """By how much memory grows from the second fifth on, in KiB an hour."""
+        """The growth of memory from the second fifth on, in KiB an hour."""
         looks = self._looks[len(self._looks) // 5 :]
         hours = [look.at / 3600 for look in looks]
         return statistics.linear_regression(hours, [look.usage.memory for look in looks]).slope
@@ -187,12 +187,12 @@ class Soak:
         return Counter(line["event"] for line in self._lines())
 
     def _lines(self) -> list[dict[str, str]]:
-        """The log. Raises ValueError where there is more, such as a traceback."""
+        """The lines of the log. Raises ValueError where one is not JSON, as in a traceback."""
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:
-    """Returns when the condition holds, or after so long."""
+    """Returns when the condition holds, or after that many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not condition():  # noqa: ASYNC110 - what is waited for is in another process
         await asyncio.sleep(0.2)

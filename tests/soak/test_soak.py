@@ -1,4 +1,4 @@
-"""A short soak with every test run: what needs half an hour to show it does not show, but nothing of it may rot."""
+"""A short soak with every test run. It keeps the soak working, and cannot show what takes half an hour to show."""
 
 import random
 from pathlib import Path
