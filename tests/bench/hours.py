@@ -21,7 +21,7 @@ from ssh_session_gc.sandbox.api import objects
 from ssh_session_gc.settings import LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.bench import pods
-from tests.bench.sandbox import SteeredServer
+from tests.bench.sandbox import SandboxServer
 from tests.harness import connected
 from tests.simulation.virtual import VirtualLoop, start_connection
 
@@ -79,7 +79,7 @@ def hour(client: str, hourly: int) -> Cost:
 async def _hour(client: str, hourly: int) -> Cost:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
-    server = SteeredServer(lambda: BEGAN + loop.time())
+    server = SandboxServer(lambda: BEGAN + loop.time())
     url = await server.start(2)
     for owner in range(2):
         await server.fill(OPEN // 2, 0.0, owner)
@@ -105,7 +105,7 @@ async def _hour(client: str, hourly: int) -> Cost:
     return Cost(sum(verbs.values()), size, dict(verbs), verbs["delete pods"])
 
 
-async def _visitors(server: SteeredServer, hourly: int) -> None:
+async def _visitors(server: SandboxServer, hourly: int) -> None:
     """Opens sessions at even intervals, and crashes an owner half way through."""
     if not hourly:
         return
@@ -117,7 +117,7 @@ async def _visitors(server: SteeredServer, hourly: int) -> None:
             await asyncio.sleep(HOUR / hourly)
 
 
-async def _visit(server: SteeredServer, number: int, owner: int) -> None:
+async def _visit(server: SandboxServer, number: int, owner: int) -> None:
     life = pods.life(number, server.store.now(), owner=owner)
     for index, (kind, pod) in enumerate(life):
         if index == 5:

@@ -1,4 +1,4 @@
-"""A real API server, with the methods of ``BenchServer``.
+"""A real API server, with the methods of ``setting.SteeredServer``.
 
 The server sets the time of creation, so no session can be made older. A thread of this process writes what a kubelet
 would, and watches for deletions, which it sees a little late.

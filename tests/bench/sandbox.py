@@ -23,7 +23,7 @@ PATIENCE = 300.0
 """Seconds that the server may take to answer the handle."""
 
 
-class SteeredServer:
+class SandboxServer:
     """The sandbox's API server, and what the process does to it when told."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
@@ -111,7 +111,7 @@ def serve(pipe: Connection) -> None:
 
 
 async def _serve(pipe: Connection) -> None:
-    loop, server = asyncio.get_running_loop(), SteeredServer()
+    loop, server = asyncio.get_running_loop(), SandboxServer()
     told: asyncio.Queue[tuple[str, tuple[Any, ...]]] = asyncio.Queue()
     loop.add_reader(pipe.fileno(), lambda: told.put_nowait(pipe.recv()))
     while (work := await told.get())[0] != "stop":
@@ -123,7 +123,7 @@ async def _serve(pipe: Connection) -> None:
 
 
 class Sandbox:
-    """Runs a ``SteeredServer`` in a process. Use as a context manager."""
+    """Runs a ``SandboxServer`` in a process. Use as a context manager."""
 
     description = "the sandbox, plain HTTP"
     cutoff = "1 hour ago"
