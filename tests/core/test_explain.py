@@ -85,6 +85,11 @@ def test_of_each_owner(owners: Owners, stamp: str, could: bool, said: str) -> No
     assert [(each.could, each.why) for each in it.candidates] == [(could, said)]
 
 
+def test_a_rule_that_is_off_is_never_due() -> None:
+    (over_age, *_) = explain(session(), ALIVE, Policy(max_age=0.0), T + 60).rules
+    assert (over_age.reason, over_age.due, over_age.why) == (Reason.OVER_AGE, None, "off (max-age=0)")
+
+
 def test_owners_are_told_of_oldest_first() -> None:
     owners = owners_of(earlier("b", running=T - 590), earlier("c", running=T - 595), earlier("a", running=T - 590))
     it = explain(session(stamp_uid="z"), owners, Policy(), T + 70)
