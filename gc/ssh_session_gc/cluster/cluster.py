@@ -18,6 +18,7 @@ from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listeners import Listeners
 from ssh_session_gc.kube.reflector import SILENCE
+from ssh_session_gc.kube.servertime import JUMP
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
@@ -71,7 +72,7 @@ class Cluster:
 
     def _clock_moved(self, seconds: float) -> None:
         """Moves what we dated by the API server's clock."""
-        if abs(seconds) > 1.0:
+        if abs(seconds) > JUMP:
             for source in (self.sessions, self.workload, self.owner_pods):
                 source.clock_moved(seconds)
             self._settle()

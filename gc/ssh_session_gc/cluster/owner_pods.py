@@ -13,9 +13,8 @@ from ssh_session_gc.cluster.source import Source
 from ssh_session_gc.cluster.workload import OwnerWorkload
 from ssh_session_gc.core.owners import Gap, OwnerPod, Owners
 from ssh_session_gc.kube.client import Api
-from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.listing import Collection
-from ssh_session_gc.kube.pods import owner_pod
+from ssh_session_gc.kube.pods import WHOLE_PODS, owner_pod
 from ssh_session_gc.kube.reflector import Reflector
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.servertime import ServerTime
@@ -26,7 +25,7 @@ from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
 def selected_pods(settings: Settings, selector: str) -> Collection[Pod]:
     """The Pods of the owners' namespace that this label selector selects; with "" all of them."""
-    return Collection(PODS, settings.owner_namespace, Decoder(Pod), labels=selector)
+    return Collection(PODS, settings.owner_namespace, WHOLE_PODS, labels=selector)
 
 
 class OwnerPods(Source):

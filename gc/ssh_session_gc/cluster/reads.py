@@ -18,13 +18,12 @@ from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.errors import ApiError
 from ssh_session_gc.kube.listing import list_all
-from ssh_session_gc.kube.pods import OWNER_CONTAINER, owner_pod
+from ssh_session_gc.kube.pods import OWNER_CONTAINER, WHOLE_PODS, owner_pod
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Pod, Workload
 from ssh_session_gc.kube.workloads import selector_of
 from ssh_session_gc.settings import Settings
 
-_pods = Decoder(Pod)
 _workloads = Decoder(Workload)
 
 
@@ -93,7 +92,7 @@ def runs_owner(pod: Pod, known: Owners, settings: Settings) -> bool:
 
 async def _by_name(api: Api, settings: Settings, known: Owners, uid: str, name: str) -> Owners:
     try:
-        pod = _pods.object(await api.request("get", PODS, settings.owner_namespace, name))
+        pod = WHOLE_PODS.object(await api.request("get", PODS, settings.owner_namespace, name))
     except ApiError as error:
         if not error.not_found:
             raise

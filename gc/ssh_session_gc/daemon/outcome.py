@@ -12,7 +12,7 @@ from ssh_session_gc.daemon.deletion import Result
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.holds import FORBIDDEN_RETRY, Holds
 from ssh_session_gc.daemon.lines import facts
-from ssh_session_gc.daemon.queue import Queue
+from ssh_session_gc.daemon.queue import RETRY, Queue
 from ssh_session_gc.daemon.validation import Due
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
@@ -21,8 +21,6 @@ from ssh_session_gc.telemetry.metrics import Metrics, Outcome
 
 log = structlog.stdlib.get_logger()
 
-ERROR_RETRY = 15.0
-"""Seconds until a session whose deletion failed is tried again."""
 LONGEST_RETRY = 300.0
 """Seconds that a Retry-After may ask for at the most, as for the streams."""
 
@@ -81,7 +79,7 @@ class Outcomes:
                 return self._forbidden(session, result.detail, line)
         log.warning("deletion_failed", error=result.detail, **line)
         self._report_failure(session, result.detail)
-        return max(ERROR_RETRY, min(result.retry_after, LONGEST_RETRY))
+        return max(RETRY, min(result.retry_after, LONGEST_RETRY))
 
     async def _read_again(self, session: Session, line: Line) -> float:
         """Brings one session up to date without waiting for the watch. Returns the seconds to wait."""
@@ -89,13 +87,13 @@ class Outcomes:
         try:
             now = await read_session(self._api, self._settings, session)
         except (ApiError, Unreachable, Malformed):
-            return ERROR_RETRY
+            return RETRY
         if sessions.by_uid.get(session.uid) is not session:
             pass  # the watch was faster, and may know more by now
         elif now is None:
             sessions.drop(session.uid)  # gone, or no session any more, or another one has its name now
         elif now.resource_version == session.resource_version:
-            return ERROR_RETRY  # nothing newer there, and yet refused: do not spin
+            return RETRY  # nothing newer there, and yet refused: do not spin
         else:
             sessions.changed(now)
         latest = sessions.by_uid.get(session.uid)

@@ -16,6 +16,8 @@ from ssh_session_gc.core.rules.judge import judge
 from ssh_session_gc.daemon.timers import Timers
 from ssh_session_gc.kube.servertime import ServerTime
 
+RETRY = 15.0
+"""Seconds for which a session backs off whose deletion failed, or whose owners could not be read."""
 EARLY = 0.002
 """Seconds before a due at which a long sleep ends, to be followed by a short one: long timers fire late."""
 

@@ -16,16 +16,13 @@ from ssh_session_gc.core.model import Action, Session, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.rules.judge import RULE_OF, judge
 from ssh_session_gc.daemon.lines import facts
-from ssh_session_gc.daemon.queue import Queue
+from ssh_session_gc.daemon.queue import RETRY, Queue
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
 from ssh_session_gc.kube.retries import retried
 from ssh_session_gc.settings import Settings
 
 log = structlog.stdlib.get_logger()
-
-RETRY = 15.0
-"""Seconds until a session whose owners could not be read is looked at again."""
 
 
 class FreshOwners(NamedTuple):

@@ -95,6 +95,8 @@ def _name(text: str) -> str:
 
 SESSIONS = Decoder(Pod, session_of)
 """Reads Pods and keeps the sessions that they are: a tenth of what a Pod takes."""
+WHOLE_PODS = Decoder(Pod)
+"""Reads Pods and keeps all that is decoded of them."""
 
 
 def owner_pod(pod: Pod, wanted: str) -> OwnerPod:

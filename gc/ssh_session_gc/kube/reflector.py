@@ -196,7 +196,7 @@ _backoff = wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5)
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, ApiError):
-        if error.code == 403:
+        if error.forbidden:
             return FORBIDDEN_RETRY * random.uniform(0.9, 1.1)  # noqa: S311
         if error.retry_after is not None:
             # As asked, but not for ever, and not everybody in the same instant.

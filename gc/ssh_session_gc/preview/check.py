@@ -52,7 +52,7 @@ async def check(api: Api, settings: Settings) -> AsyncIterator[Finding]:
                 yield finding
         except (ApiError, Unreachable, Malformed) as error:
             # A missing permission is a bad finding of _permissions already; it leaves this question open.
-            forbidden = isinstance(error, ApiError) and error.code == 403
+            forbidden = isinstance(error, ApiError) and error.forbidden
             mark, todo = (Mark.OPEN, "") if forbidden else (Mark.BAD, "try again")
             yield Finding(mark, f"{subject}: {error}", todo)
     if settings.lease is not None:
