@@ -12,6 +12,7 @@ from types import MappingProxyType
 from ssh_session_gc.sandbox.api.listeners import Listeners
 from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.storage import Store
+from ssh_session_gc.sandbox.node.logs import ContainerLog
 from ssh_session_gc.sandbox.node.podstatus import KILLED, StatusWriter, running
 from ssh_session_gc.sandbox.node.podworker import PodWorker
 from ssh_session_gc.sandbox.node.programs import Process, Program
@@ -100,6 +101,7 @@ class Kubelet:
     def begin(self, status: StatusWriter, container: str, program: Program) -> Process:
         """Starts a process, now."""
         process = Process(status.name, status.uid, status.namespace, container, program, self.now())
+        process.log = ContainerLog(self.now)
         self.processes[status.uid, container] = process
         status.ip = status.ip or self.address()
         state = status.containers[container]
@@ -111,6 +113,7 @@ class Kubelet:
         """Ends a process now, if it has not ended yet."""
         if process.alive:
             process.ended, process.exit_code = self.now(), exit_code
+            process.log.end()
             process.stirred.set()
             self.ended.tell(process)
 

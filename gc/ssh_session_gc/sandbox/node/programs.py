@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ssh_session_gc.sandbox.api.objects import Object
+from ssh_session_gc.sandbox.node.logs import ContainerLog
 
 PROGRAM = "sandbox/program"
 """Annotation that describes the program of a Pod's containers as JSON, such as
@@ -73,6 +74,8 @@ class Process:
     """Set when it has ended, or will at another time than before."""
     terminating: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at SIGTERM."""
+    log: ContainerLog = field(init=False)
+    """What it writes; the kubelet makes it."""
 
     @property
     def alive(self) -> bool:
