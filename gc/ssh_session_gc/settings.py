@@ -69,6 +69,8 @@ class Settings:
     owner_selector: str = ""
     owner_namespace: str = "containerssh"
     owner_container: str = ""
+    owner_logs: bool = True
+    """Whether the owners' logs are followed."""
     policy: Policy = field(default_factory=Policy)
     deletion_grace: int = 30
     """``gracePeriodSeconds`` of each deletion."""

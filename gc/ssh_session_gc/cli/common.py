@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from ssh_session_gc.cli.cluster import ClusterOptions
-from ssh_session_gc.cli.options import Section, given, option, option_class
+from ssh_session_gc.cli.options import Section, given, option, option_class, switch
 from ssh_session_gc.cli.values import DURATION, GRACE, NAME, OWNER, POSITIVE_DURATION, SELECTOR, TEXT
 from ssh_session_gc.cli.work import LogOptions
 from ssh_session_gc.core.policy import Policy
@@ -36,7 +36,7 @@ class CommonOptions:
     )
     owner: OwnerRef | Literal["none"] = option(
         "Workload that ContainerSSH runs in, as kind/namespace/name (deployment, statefulset, daemonset); "
-        "'none' turns the Ownerless rule off.",
+        "'none' turns the Ownerless and the Abandoned rule off.",
         OWNER,
         Section.WHO,
         default="deployment/containerssh/containerssh",
@@ -53,11 +53,20 @@ class CommonOptions:
         TEXT,
         Section.WHO,
     )
+    owner_logs: bool = switch(
+        "Follow ContainerSSH's log, which tells whose sessions are over and who made which.",
+        Section.WHO,
+        default=_SETTINGS.owner_logs,
+    )
     max_age: float = _rule("Age at which a session is over (OverAge); 0 turns the rule off.", _POLICY.max_age)
     max_ttl: float = _rule(
         "The most that a session's ssh-session-gc/ttl may ask for.", _POLICY.max_ttl, POSITIVE_DURATION
     )
     owner_grace: float = _rule("Time without a living owner until a session is Ownerless.", _POLICY.owner_grace)
+    abandoned_grace: float = _rule(
+        "Time since ContainerSSH was done with a session until it is Abandoned; keep it above ContainerSSH's podStop.",
+        _POLICY.abandoned_grace,
+    )
     clock_tolerance: float = _rule(
         "How far the clocks of nodes and API server may be apart.", _POLICY.clock_tolerance
     )
@@ -90,10 +99,12 @@ class CommonOptions:
             owner_selector=self.owner_selector or "",
             owner_namespace=owner.namespace if owner else self.owner_namespace,
             owner_container=self.owner_container or "",
+            owner_logs=self.owner_logs and bool(owner or self.owner_selector),
             policy=Policy(
                 max_age=self.max_age,
                 max_ttl=self.max_ttl,
                 owner_grace=self.owner_grace,
+                abandoned_grace=self.abandoned_grace,
                 clock_tolerance=self.clock_tolerance,
                 start_timeout=self.start_timeout,
                 finished_grace=self.finished_grace,

@@ -86,6 +86,11 @@ def flag(text: str, section: Section, short: str = "") -> bool:
     return _field(False, text, section, short, {"is_flag": True})
 
 
+def switch(text: str, section: Section, *, default: bool) -> bool:
+    """An option that is turned on by its name, and off by ``--no-`` and its name."""
+    return _field(default, text, section, "", {"default": default, "show_default": True, "off": True})
+
+
 def repeated(text: str, kind: click.ParamType[T, Any], section: Section) -> tuple[T, ...]:
     """An option that may be given several times."""
     return _field((), text, section, "", {"type": kind, "multiple": True})
@@ -101,6 +106,8 @@ def _field(default: T, text: str, section: Section, short: str, more: dict[str, 
         long = "--" + name.replace("_", "-")
         variable = f"SSH_SESSION_GC_{name.upper()}"
         names = [short, long] if short else [long]
+        if more.pop("off", False):
+            names = [f"{long}/--no-{long.removeprefix('--')}"]
         return SectionedOption(names, section=section, envvar=variable, help=text, **more)
 
     return dataclasses.field(default=default, metadata={_OPTION: make})

@@ -10,15 +10,23 @@ class Resource:
     group: str
     version: str
     plural: str
+    subresource: str = ""
+    """What is asked of one object in place of the object itself, such as ``log``."""
+
+    @property
+    def qualified(self) -> str:
+        """The resource as RBAC spells it: ``pods``, ``pods/log``."""
+        return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
 
     def path(self, namespace: str, name: str = "") -> str:
         """The path of the collection in this namespace ("" for what lies in none), or of one object in it."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = [root, f"namespaces/{namespace}" if namespace else "", self.plural, name]
+        parts = [root, f"namespaces/{namespace}" if namespace else "", self.plural, name, self.subresource]
         return "/".join(part for part in parts if part)
 
 
 PODS = Resource("", "v1", "pods")
+POD_LOGS = Resource("", "v1", "pods", "log")
 NAMESPACES = Resource("", "v1", "namespaces")
 EVENTS = Resource("", "v1", "events")
 DEPLOYMENTS = Resource("apps", "v1", "deployments")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
-from ssh_session_gc.kube.resources import ACCESS_REVIEWS, EVENTS, LEASES, NAMESPACES, PODS, Resource
+from ssh_session_gc.kube.resources import ACCESS_REVIEWS, EVENTS, LEASES, NAMESPACES, POD_LOGS, PODS, Resource
 from ssh_session_gc.kube.wire import AccessReview
 from ssh_session_gc.settings import LeaseRef, Settings
 
@@ -55,6 +55,9 @@ def needs(settings: Settings) -> Iterator[Need]:
         yield Need(settings.owner.resource, owners, watch, without, settings.owner.name)
     if settings.policy.ownerless:
         yield Need(PODS, owners, watch, "nobody is Ownerless")
+        if settings.owner_logs:
+            without = "nobody is Abandoned, and unstamped sessions without an owner stay longer"
+            yield Need(POD_LOGS, owners, ("get",), without)
 
 
 def lease_need(lease: LeaseRef) -> Need:
@@ -68,7 +71,7 @@ async def ask(api: Api, need: Need) -> Finding:
     Malformed."""
     answers = await asyncio.gather(*(_may(api, need, verb) for verb in need.verbs))
     missing = [verb for verb, allowed in zip(need.verbs, answers, strict=True) if not allowed]
-    group, plural = need.resource.group, need.resource.plural
+    group, plural = need.resource.group, need.resource.qualified
     what = plural + (f"/{need.name}" if need.name else "")
     if need.resource is not NAMESPACES:
         what += f" in namespace {need.namespace}"
@@ -83,6 +86,8 @@ async def ask(api: Api, need: Need) -> Finding:
 async def _may(api: Api, need: Need, verb: str) -> bool:
     group, plural = need.resource.group, need.resource.plural
     attributes = {"namespace": need.namespace, "verb": verb, "group": group, "resource": plural}
+    if need.resource.subresource:
+        attributes["subresource"] = need.resource.subresource
     body: dict[str, object] = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
