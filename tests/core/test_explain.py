@@ -30,6 +30,7 @@ def test_of_each_rule() -> None:
     assert why(session(), ALIVE, T + 60) == {
         Reason.OVER_AGE: "open since 03:00:00Z, may be for 1h (max-age)",
         Reason.OWNERLESS: "container containerssh of ssh-a may own it, running since 02:50:10Z",
+        Reason.ABANDONED: "ContainerSSH has not said anything of its connection's end",
         Reason.START_TIMEOUT: "its container started 1s after its creation, within 2m",
         Reason.FINISHED: "its phase is Running: it has not ended",
     }

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssh_session_gc.core.connections import UNHEARD
 from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState
 from ssh_session_gc.core.owners import Owners, Span
 from ssh_session_gc.core.policy import Policy
@@ -14,10 +15,10 @@ from tests.core.strategies import instants, known_owners, policies, sessions
 
 @given(st.lists(sessions()), known_owners(), policies, instants)
 def test_a_survey_counts_every_session_once(ss: list[Session], owners: Owners, policy: Policy, now: float) -> None:
-    judged = [(s, judge(s, owners, policy, now)) for s in ss]
+    judged = [(s, judge(s, owners, policy, now), UNHEARD) for s in ss]
     counts = survey(judged, owners, policy, now)
     assert sum(counts.sessions.values()) == len(ss)
-    assert sum(counts.orphans.values()) == sum(v.action is Action.COLLECT for _, v in judged)
+    assert sum(counts.orphans.values()) == sum(v.action is Action.COLLECT for _, v, _ in judged)
     assert all(late >= 0 for late in counts.longest_due.values())
 
 
@@ -41,14 +42,14 @@ def test_what_is_counted() -> None:
     now = T + 230.0
 
     found = [session(T + 30), session(T + 10), session(T, keep=True), session(T + 200)]
-    counts = survey([(s, judge(s, owners, policy, now)) for s in found], owners, policy, now)
+    counts = survey([(s, judge(s, owners, policy, now), UNHEARD) for s in found], owners, policy, now)
     assert counts.sessions == {SessionState.WAITING: 2, SessionState.EXEMPT: 1, SessionState.OWNED: 1}
     assert counts.orphans == {Reason.OVER_AGE: 2}
     assert counts.longest_due == {Reason.OVER_AGE: 120.0}
     assert counts.oldest == 230.0
     assert counts.owners == {OwnerState.RUNNING: 1, OwnerState.ENDED: 1}
     assert counts.owner_known is True
-    just_due = survey([(found[0], judge(found[0], owners, policy, T + 130.5))], owners, policy, T + 130.5)
+    just_due = survey([(found[0], judge(found[0], owners, policy, T + 130.5), UNHEARD)], owners, policy, T + 130.5)
     assert just_due.longest_due == {Reason.OVER_AGE: 0.5}
     nothing = survey([], Owners(unknown="x"), policy, now)
     assert (nothing.owner_known, nothing.oldest) == (False, 0.0)
@@ -64,5 +65,5 @@ def test_the_longest_due_counts_in_whatever_order_they_come() -> None:
     policy, owners, now = Policy(max_age=100.0), Owners(unknown="x"), T + 230
     found = [session(T + 10), session(T + 30)]
     for order in (found, found[::-1]):
-        counts = survey([(s, judge(s, owners, policy, now)) for s in order], owners, policy, now)
+        counts = survey([(s, judge(s, owners, policy, now), UNHEARD) for s in order], owners, policy, now)
         assert counts.longest_due == {Reason.OVER_AGE: 120.0}

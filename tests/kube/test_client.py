@@ -51,7 +51,7 @@ async def test_a_watch_that_is_left_waits_for_nobody(tmp_path: Path, monkeypatch
         async with await asyncio.start_server(cable.carry, "127.0.0.1", 0) as listening:
             url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
             async with connected(url, authority=tmp_path / "ca.crt") as api:
-                async with api.stream(PODS, "ssh-sessions", {"watch": "1"}, 10.0):
+                async with api.watch(PODS, "ssh-sessions", {"watch": "1"}, 10.0):
                     cable.dead = True
                 await eventually(cable.closed.is_set, "the connection is closed")
 
@@ -66,7 +66,7 @@ async def test_every_request_is_observed_with_its_outcome() -> None:
         world.faults.add(Fault("reset", times=2))
         with pytest.raises(Unreachable):
             await api.request("list", PODS, "default")
-        async with api.stream(PODS, "default", {"watch": "1"}, 10.0):
+        async with api.watch(PODS, "default", {"watch": "1"}, 10.0):
             pass
     assert observed.seen == [
         ("get", "version", "200"),

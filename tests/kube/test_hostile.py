@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssh_session_gc.core.connections import UNHEARD
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.explain import explain
 from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, TTL
@@ -144,7 +145,7 @@ def judged(session_pod: bytes, *owner_pods: bytes) -> bool:
     for line in lines(explanation, owners, Settings(policy=policy), NOW):
         fit_to_show(line.plain.replace(session.resource_version, ""))
     session_state(session, verdict, NOW)
-    survey([(session, verdict)], owners, policy, NOW)
+    survey([(session, verdict, UNHEARD)], owners, policy, NOW)
     for text in (session.user, session.connection_id, session.client_ip, session.phase, session.waiting):
         fit_to_show(text)
     if verdict.due is not None:

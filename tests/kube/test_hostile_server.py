@@ -74,7 +74,7 @@ async def test_any_answer_of_whatever_listens_there(answer: bytes) -> None:
         except (ApiError, Unreachable) as error:
             fit_to_show(str(error))
         try:
-            async with api.stream(PODS, "ssh-sessions", {}, 30.0) as told:
+            async with api.watch(PODS, "ssh-sessions", {}, 30.0) as told:
                 async for line in told:
                     with suppress(Malformed):
                         pods.SESSIONS.event(line)

@@ -64,7 +64,7 @@ class CommonOptions:
     )
     owner_grace: float = _rule("Time without a living owner until a session is Ownerless.", _POLICY.owner_grace)
     abandoned_grace: float = _rule(
-        "Time since ContainerSSH was done with a session until it is Abandoned; keep it above ContainerSSH's podStop.",
+        "Time since ContainerSSH was done with a session until it is Abandoned; keep it above its podStop.",
         _POLICY.abandoned_grace,
     )
     clock_tolerance: float = _rule(

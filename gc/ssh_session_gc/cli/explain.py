@@ -19,6 +19,7 @@ def explain(common: CommonOptions, pod: str) -> int:
 async def _explain(target: ClusterOptions, settings: Settings, name: str) -> int:
     from rich.console import Console
 
+    from ssh_session_gc.core.connections import UNHEARD
     from ssh_session_gc.core.explain import explain as take_apart
     from ssh_session_gc.preview import text
     from ssh_session_gc.preview.snapshot import CannotRead, find_one
@@ -30,7 +31,9 @@ async def _explain(target: ClusterOptions, settings: Settings, name: str) -> int
         except CannotRead as error:
             raise click.ClickException(str(error)) from None
     owners, now = snapshot.owners, snapshot.now
-    explanation = take_apart(snapshot.sessions[0], owners, settings.policy, now)
+    session = snapshot.sessions[0]
+    said = snapshot.connections.get(session.uid, UNHEARD)
+    explanation = take_apart(session, owners, settings.policy, now, said)
     console = Console(highlight=False, soft_wrap=True)
     for line in text.lines(explanation, owners, settings, now):
         console.print(line)

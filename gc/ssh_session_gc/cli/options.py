@@ -88,7 +88,7 @@ def flag(text: str, section: Section, short: str = "") -> bool:
 
 def switch(text: str, section: Section, *, default: bool) -> bool:
     """An option that is turned on by its name, and off by ``--no-`` and its name."""
-    return _field(default, text, section, "", {"default": default, "show_default": True, "off": True})
+    return _field(default, text, section, "", {"default": default, "show_default": True}, off=True)
 
 
 def repeated(text: str, kind: click.ParamType[T, Any], section: Section) -> tuple[T, ...]:
@@ -101,12 +101,12 @@ def given(name: str) -> bool:
     return dataclasses.field(default=False, metadata={_GIVEN: name})
 
 
-def _field(default: T, text: str, section: Section, short: str, more: dict[str, Any]) -> T:
+def _field(default: T, text: str, section: Section, short: str, more: dict[str, Any], *, off: bool = False) -> T:
     def make(name: str) -> click.Option:
         long = "--" + name.replace("_", "-")
         variable = f"SSH_SESSION_GC_{name.upper()}"
         names = [short, long] if short else [long]
-        if more.pop("off", False):
+        if off:
             names = [f"{long}/--no-{long.removeprefix('--')}"]
         return SectionedOption(names, section=section, envvar=variable, help=text, **more)
 

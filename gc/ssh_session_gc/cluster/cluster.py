@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from ssh_session_gc.cluster.owner_logs import OwnerLogs
 from ssh_session_gc.cluster.owner_pods import OwnerPods
 from ssh_session_gc.cluster.sessions import SessionPods
 from ssh_session_gc.cluster.source import Hopeless, Source
 from ssh_session_gc.cluster.workload import OwnerWorkload
+from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listeners import Listeners
@@ -32,8 +34,13 @@ class Cluster:
         self.sessions = SessionPods(settings, metrics, api.time)
         self.workload = OwnerWorkload(settings, metrics, api.time)
         self.owner_pods = OwnerPods(settings, metrics, api.time)
+        self._logs = OwnerLogs(settings, metrics, api.time, self.sessions, self.owner_pods)
+        self.connections = self._logs.connections
         self.owners = Owners(unknown="the cluster has not been read yet")
+        # A session's connection is known before anybody judges the session.
+        self.sessions.changes.subscribe(self.connections.changed)
         self.sessions.changes.subscribe(self._changes.tell)
+        self.connections.changes.subscribe(self._changes.tell)
         for source in (self.workload, self.owner_pods):
             source.changes.subscribe(lambda _: self._settle())
         api.time.subscribe(self._clock_moved)
@@ -65,16 +72,23 @@ class Cluster:
                     group.create_task(self.workload.follow(self._api, self._settings.owner, silence))
                 if self._settings.policy.ownerless:
                     group.create_task(self.owner_pods.follow(self._api, self.workload, silence))
+                if self._settings.owner_logs and self._settings.policy.ownerless:
+                    group.create_task(self._logs.follow(self._api))
         except* Hopeless as found:
             hopeless = found.exceptions[0]
         if hopeless is not None:
             raise hopeless
+
+    def connection(self, uid: str) -> Connection:
+        """What was said of this session's connection."""
+        return self.connections.of(uid)
 
     def _clock_moved(self, seconds: float) -> None:
         """Moves what we dated by the API server's clock."""
         if abs(seconds) > JUMP:
             for source in (self.sessions, self.workload, self.owner_pods):
                 source.clock_moved(seconds)
+            self._logs.clock_moved(seconds)
             self._settle()
         self._changes.tell(None)
 

@@ -7,23 +7,30 @@ incarnation that has ended does not come back, and one that starts later cannot 
 Every function raises ApiError, Unreachable and Malformed: then nobody can tell, and nobody may die of it.
 """
 
+import asyncio
 from collections.abc import Sequence
 
+from ssh_session_gc.cluster.connections import Connections
 from ssh_session_gc.cluster.owner_pods import selected_pods
 from ssh_session_gc.cluster.sessions import session_pods
+from ssh_session_gc.containerssh.log import LONGEST_LINE, parse
+from ssh_session_gc.core.connections import Connection, Speaker
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
 from ssh_session_gc.core.ownership import needs_full_list, to_look_up
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
-from ssh_session_gc.kube.errors import ApiError
+from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.listing import list_all
+from ssh_session_gc.kube.logs import read
 from ssh_session_gc.kube.pods import OWNER_CONTAINER, WHOLE_PODS, owner_pod
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.wire import Pod, Workload
 from ssh_session_gc.kube.workloads import selector_of
 from ssh_session_gc.settings import Settings
 
+LONGEST_READ = 30.0
+"""Seconds for a whole log. A kubelet that is away does not answer at all."""
 _workloads = Decoder(Workload)
 
 
@@ -43,6 +50,39 @@ async def read_owners(
     pods = await list_owner_pods(api, settings, selector)
     # A watch that is silent may have been so for a while without anybody noticing.
     return await look_up(api, settings, known.listed(pods, api.time.now(), since=news), sessions)
+
+
+async def read_connections(
+    api: Api, settings: Settings, owners: Owners, sessions: Sequence[Session]
+) -> tuple[dict[str, Connection], list[str]]:
+    """What the owners' logs say of these sessions, by uid, each line by its own time; and why some say nothing."""
+    known = Connections({session.uid: session for session in sessions})
+    known.changed(None)
+    silent: list[str] = []
+    for owner in owners.owners:
+        if owner.started is None or not settings.owner_logs:
+            continue
+        speaker, restarted = Speaker(owner.pod, owner.pod_uid), not owner.alive
+        try:
+            async with asyncio.timeout(LONGEST_READ):
+                stream = read(
+                    api,
+                    settings.owner_namespace,
+                    owner.pod,
+                    owner.container,
+                    previous=restarted,
+                    longest=LONGEST_LINE,
+                )
+                async with stream as lines:
+                    async for text in lines:
+                        if (line := parse(text, None)) is not None:
+                            known.hear(line, speaker)
+        except (ApiError, Unreachable) as error:
+            if owner.alive:
+                silent.append(f"the log of {owner.pod} cannot be read: {error}")
+        except TimeoutError:
+            silent.append(f"the log of {owner.pod} does not come in time")
+    return {session.uid: known.of(session.uid) for session in sessions}, silent
 
 
 async def find_selector(api: Api, settings: Settings) -> str:

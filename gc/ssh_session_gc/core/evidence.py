@@ -4,6 +4,7 @@ Knows what exempts a session, and asks the rule that gave the reason for its wor
 somebody else's that it quotes was made printable where it was decoded.
 """
 
+from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import Action, Session, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy
@@ -12,11 +13,18 @@ from ssh_session_gc.core.rules.judge import RULE_OF
 from ssh_session_gc.core.rules.rule import Case, Known
 
 
-def evidence(session: Session, verdict: Verdict, owners: Owners, policy: Policy, now: float) -> str:
+def evidence(
+    session: Session,
+    verdict: Verdict,
+    owners: Owners,
+    policy: Policy,
+    now: float,
+    connection: Connection = UNHEARD,
+) -> str:
     """The reason for the verdict, with the facts that led to it."""
     if session.keep:
         return "exempt by its annotation ssh-session-gc/keep"
-    case = Case(session, Known(owners, verdict.ownership), policy, now)
+    case = Case(session, Known(owners, verdict.ownership, connection), policy, now)
     if verdict.reason is None:
         why = ownerless.owned(case)
     else:

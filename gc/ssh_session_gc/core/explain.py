@@ -6,9 +6,11 @@ Does not decide anything, and does not know how it is shown (``preview``).
 
 from typing import NamedTuple
 
+from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Incarnation, OwnerState, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.ownership import by_log
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import RULES, judge
 from ssh_session_gc.core.rules.rule import NEVER, Case, Known, Rule
@@ -42,20 +44,24 @@ class Explanation(NamedTuple):
     rules: tuple[Applied, ...]
     exempt: tuple[str, ...]
     """What keeps the rules from acting."""
+    connection: Connection
 
 
-def explain(session: Session, owners: Owners, policy: Policy, now: float) -> Explanation:
+def explain(
+    session: Session, owners: Owners, policy: Policy, now: float, connection: Connection = UNHEARD
+) -> Explanation:
     """The explanation of what ``judge`` says of this session at ``now`` (epoch seconds)."""
-    verdict = judge(session, owners, policy, now)
-    case = Case(session, Known(owners, verdict.ownership), policy, now)
+    verdict = judge(session, owners, policy, now, connection)
+    case = Case(session, Known(owners, verdict.ownership, connection), policy, now)
     ranked = sorted(owners.owners, key=lambda owner: (owner.earliest_start, owner.pod))
     return Explanation(
         session,
         verdict,
-        evidence(session, verdict, owners, policy, now),
+        evidence(session, verdict, owners, policy, now, connection),
         tuple(Candidate(owner, *_could(owner, case)) for owner in ranked),
         tuple(_applied(rule, case) for rule in RULES),
         tuple(_exempt(case)),
+        connection,
     )
 
 
@@ -68,6 +74,11 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
     session, tolerance = case.session, case.policy.clock_tolerance
     if session.stamp_uid and owner.pod_uid != session.stamp_uid:
         return False, f"the session is stamped as made by Pod {session.stamp_name or session.stamp_uid}"
+    if told := by_log(session, case.known.owners, case.known.connection, tolerance):
+        speaker = case.known.connection.speaker
+        if told.owner is not owner:
+            return False, f"the log of {speaker.pod if speaker else 'another'} names its connection"
+        return True, "its log names the session's connection"
     if owner.earliest_start > session.created + tolerance and not (session.stamp_uid and owner.first):
         later = f"{format_duration(owner.earliest_start - session.created)} after the session was created"
         slack = f" (clock-tolerance {format_duration(tolerance)})"

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import msgspec
 
+CONNECTION_ID = "containerssh_connection_id"
+"""The label that ContainerSSH puts on every Pod that it makes."""
 KEEP = "ssh-session-gc/keep"
 TTL = "ssh-session-gc/ttl"
 OWNER_POD_UID = "ssh-session-gc/owner-pod-uid"
@@ -48,6 +50,10 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     stamp_name: str = ""
     invalid: tuple[str, ...] = ()
     """Annotations of ours that could not be read and are ignored."""
+    persistent: bool = False
+    """ContainerSSH keeps it on purpose (``mode: persistent``), whether or not somebody is in it."""
+    attached: bool = False
+    """Its user's program is the container itself (``mode: session``), so one connection may have several."""
 
 
 class OwnerState(StrEnum):
@@ -102,6 +108,7 @@ class Reason(StrEnum):
 
     OVER_AGE = "OverAge"
     OWNERLESS = "Ownerless"
+    ABANDONED = "Abandoned"
     START_TIMEOUT = "StartTimeout"
     FINISHED = "Finished"
 
@@ -136,6 +143,14 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
         if self.due is None:
             return self
         return msgspec.structs.replace(self, action=Action.COLLECT if now >= self.due else Action.WAITING)
+
+
+class ConnectionState(StrEnum):
+    """What is known of a session's connection: the label of the ``connections`` gauge."""
+
+    OPEN = "open"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
 
 
 class SessionState(StrEnum):

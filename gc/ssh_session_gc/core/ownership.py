@@ -20,16 +20,22 @@ is from before the watch, or from a gap     whoever started by its creation, and
 from collections.abc import Iterable, Mapping
 
 from ssh_session_gc.core.candidates import NOBODY
+from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import Ownership, Session
 from ssh_session_gc.core.owners import Owners
 
+CUT = 1.0
+"""Seconds that a time of a container status may have lost."""
 
-def ownership(session: Session, known: Owners, tolerance: float) -> Ownership:
+
+def ownership(session: Session, known: Owners, tolerance: float, connection: Connection = UNHEARD) -> Ownership:
     """Which owner could have created this session, and since when there is none alive.
 
     ``tolerance`` (seconds) is how far the kubelet's ``startedAt`` may run ahead of the API server's
-    ``creationTimestamp``.
+    ``creationTimestamp``. ``connection`` is what owners' logs say of the session.
     """
+    if told := by_log(session, known, connection, tolerance):
+        return told
     latest, stamp = session.created + tolerance, session.stamp_uid
     candidates = known.by_pod.get(stamp, NOBODY) if stamp else known.anybody
     if alive := candidates.alive(latest):
@@ -49,6 +55,29 @@ def ownership(session: Session, known: Owners, tolerance: float) -> Ownership:
         if gap and session.created + tolerance >= gap.start and gap.end > since:
             since, exact = gap.end, False
     return Ownership(last, since, exact)
+
+
+def by_log(session: Session, known: Owners, connection: Connection, tolerance: float) -> Ownership | None:
+    """The ownership by the incarnation whose log names the session's connection; None where no log tells it.
+
+    The log and the incarnations have their times from the same node's clock. Where both could have written it, it is
+    taken for that of the younger one, which may be alive. The stamp is worth more than the log.
+    """
+    speaker = connection.speaker
+    if speaker is None or connection.contested or (session.stamp_uid and session.stamp_uid != speaker.pod_uid):
+        return None
+    there = [o for o in known.owners if o.pod_uid == speaker.pod_uid]
+    began = [o for o in there if (o.earliest_start if o.started is None else o.started) <= connection.first]
+    if not began:
+        return None
+    owner = max(began, key=lambda o: (o.alive, o.earliest_start if o.started is None else o.started))
+    if owner.alive:
+        return Ownership(owner, None, True)
+    ended = owner.finished or 0.0
+    if not owner.confirmed or connection.first > ended + CUT or session.created > ended + tolerance:
+        # Its Pod only vanished; or somebody wrote it, and made the session, whom the status does not tell of yet.
+        return None
+    return Ownership(owner, max(session.created, ended), True)
 
 
 def to_look_up(sessions: Iterable[Session], known: Owners, tolerance: float) -> Mapping[str, str]:

@@ -5,11 +5,12 @@ Does not know where a snapshot comes from or how a plan is shown (``preview``).
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
+from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Action, Incarnation, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
@@ -23,6 +24,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     sessions: tuple[Session, ...]
     owners: Owners
     now: float
+    connections: Mapping[str, Connection] = msgspec.field(default_factory=dict)
+    """What was said of the sessions' connections, by uid."""
     remarks: tuple[str, ...] = ()
     """What an operator should know of how it was read, a line each."""
 
@@ -33,6 +36,7 @@ class Row(NamedTuple):
     session: Session
     verdict: Verdict
     evidence: str
+    connection: Connection = UNHEARD
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -74,10 +78,11 @@ def make(snapshot: Snapshot, policy: Policy, namespace: str, wanted: Wanted | No
     """The plan for a snapshot."""
     wanted = wanted or Wanted()
     now, owners = snapshot.now, snapshot.owners
-    judged = ((session, judge(session, owners, policy, now)) for session in snapshot.sessions)
+    told = ((session, snapshot.connections.get(session.uid, UNHEARD)) for session in snapshot.sessions)
+    judged = ((session, judge(session, owners, policy, now, said), said) for session, said in told)
     rows = (
-        Row(session, verdict, evidence(session, verdict, owners, policy, now))
-        for session, verdict in judged
+        Row(session, verdict, evidence(session, verdict, owners, policy, now, said), said)
+        for session, verdict, said in judged
         if wanted.takes(session, verdict)
     )
     return Plan(

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState, Verdict
+from ssh_session_gc.core.connections import Connection
+from ssh_session_gc.core.model import Action, ConnectionState, OwnerState, Reason, Session, SessionState, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import can_tell
@@ -16,6 +17,7 @@ from ssh_session_gc.core.rules.judge import can_tell
 STUCK_AFTER = 60.0
 """Seconds after the end of an accepted deletion's grace at which a session that is still there is stuck. The
 kubelet needs a few to report; a minute is longer than any healthy node takes."""
+_STATES = {True: ConnectionState.OPEN, False: ConnectionState.ENDED, None: ConnectionState.UNKNOWN}
 
 
 class Survey(msgspec.Struct):
@@ -29,14 +31,18 @@ class Survey(msgspec.Struct):
     """Age of the oldest session."""
     owners: Counter[OwnerState] = msgspec.field(default_factory=Counter)
     owner_known: bool = False
+    connections: Counter[ConnectionState] = msgspec.field(default_factory=Counter)
 
 
-def survey(judged: Iterable[tuple[Session, Verdict]], owners: Owners, policy: Policy, now: float) -> Survey:
-    """Counts the sessions, each with its last verdict, and the owners, as they stand at ``now``."""
+def survey(
+    judged: Iterable[tuple[Session, Verdict, Connection]], owners: Owners, policy: Policy, now: float
+) -> Survey:
+    """Counts the sessions, each with its last verdict and connection, and the owners, as they stand at ``now``."""
     counts = Survey(owners=Counter(o.state for o in owners.owners), owner_known=can_tell(owners, policy))
-    for session, verdict in judged:
+    for session, verdict, connection in judged:
         current = verdict.at(now)
         counts.sessions[session_state(session, current, now)] += 1
+        counts.connections[_STATES[connection.open]] += 1
         counts.oldest = max(counts.oldest, now - session.created)
         if current.action is Action.COLLECT and current.reason and current.due is not None:
             counts.orphans[current.reason] += 1

@@ -83,7 +83,11 @@ class Collector:
         except ValueError:
             return Survey()
         sessions, verdicts = self._cluster.sessions.by_uid, self.queue.verdicts
-        judged = ((session, verdicts[uid]) for uid, session in sessions.items() if uid in verdicts)
+        judged = (
+            (session, verdicts[uid], self._cluster.connection(uid))
+            for uid, session in sessions.items()
+            if uid in verdicts
+        )
         return survey(judged, self._cluster.owners, self._settings.policy, now)
 
     def _changed(self, uid: str | None) -> None:

@@ -85,6 +85,8 @@ class Daemon:
             owner=str(settings.owner or settings.owner_selector or "none"),
             max_age=format_duration(policy.max_age),
             owner_grace=format_duration(policy.owner_grace),
+            owner_logs=settings.owner_logs,
+            abandoned_grace=format_duration(policy.abandoned_grace),
             start_timeout=format_duration(policy.start_timeout),
             finished_grace=format_duration(policy.finished_grace),
             dry_run=settings.dry_run,

@@ -51,10 +51,10 @@ class Outcomes:
 
     async def conclude(self, due: Due, result: Result) -> float:
         """Logs, counts and records one. Returns the seconds to wait before the session is looked at again."""
-        session, verdict, owners = due
+        session, verdict, owners, _ = due
         now = self._api.time.now()
         self._metrics.deletions.labels(verdict.reason, result.outcome).inc()
-        line = facts(session, verdict, owners, self._settings, now) | {"outcome": str(result.outcome)}
+        line = facts(session, verdict, owners, self._settings, now, due.connection) | {"outcome": str(result.outcome)}
         match result.outcome:
             case Outcome.DRY_RUN:
                 self._queue.settle(session.uid, verdict)

@@ -12,6 +12,7 @@ import structlog
 
 from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.cluster.reads import read_owners
+from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.model import Action, Session, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.rules.judge import RULE_OF, judge
@@ -33,11 +34,12 @@ class FreshOwners(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A session that is due, as of now, and by what was known of its owners."""
+    """A session that is due, as of now, and by what was known of its owners and its connection."""
 
     session: Session
     verdict: Verdict
     owners: Owners
+    connection: Connection
 
 
 class Validation:
@@ -72,10 +74,11 @@ class Validation:
         if session is None or (fresh is not None and fresh.stamp_uid != session.stamp_uid):
             return None  # gone; or another creator was looked at, and it comes back
         owners = self._cluster.owners if fresh is None else fresh.owners
-        verdict = judge(session, owners, self._settings.policy, self._api.time.now())
+        said = self._cluster.connection(uid)
+        verdict = judge(session, owners, self._settings.policy, self._api.time.now(), said)
         if verdict.action is not Action.COLLECT or (fresh is None and self._needs_fresh_read(verdict)):
             return None
-        return Due(session, verdict, owners)
+        return Due(session, verdict, owners, said)
 
     @staticmethod
     def _needs_fresh_read(verdict: Verdict) -> bool:
@@ -87,15 +90,16 @@ class Validation:
         fresh = await self._read(sessions, len(uids))
         now = self._api.time.now()
         for session in sessions:
-            verdict = judge(session, fresh, policy, now)
+            connection = cluster.connection(session.uid)
+            verdict = judge(session, fresh, policy, now, connection)
             if verdict.action is Action.COLLECT:
                 self.valid.put_nowait((session.uid, FreshOwners(fresh, session.stamp_uid)))
                 continue
             if fresh.unknown is None and not self._needs_fresh_read(verdict):
-                said = facts(session, verdict, fresh, self._settings, now)
+                said = facts(session, verdict, fresh, self._settings, now, connection)
                 log.info("session_kept", **said, outcome="kept")
             # Where the streams do not know it yet they will catch up, and until then it is looked at once in a while.
-            behind = judge(session, cluster.owners, policy, now).action is Action.COLLECT
+            behind = judge(session, cluster.owners, policy, now, connection).action is Action.COLLECT
             wait = RETRY if fresh.unknown else max(policy.owner_grace, RETRY)
             self._queue.release([session.uid], wait if behind else 0.0)
         self._queue.release(set(uids) - {session.uid for session in sessions})

@@ -106,17 +106,26 @@ class Api:
             raise Unreachable(self._why(error)) from None
 
     @asynccontextmanager
-    async def stream(
+    async def watch(
         self, resource: Resource, namespace: str, query: Mapping[str, str], silence: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The lines of a watch. Raises ApiError and Unreachable, also where no byte came for ``silence``
-        seconds and where the stream broke off inside a line."""
+        """The lines of a watch. Raises as ``stream`` does, also where the stream broke off inside a line."""
+        async with self.stream(resource, namespace, query, silence) as content:
+            yield lines(content)
+
+    @asynccontextmanager
+    async def stream(
+        self, resource: Resource, namespace: str, query: Mapping[str, str], silence: float, *, name: str = ""
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """The bytes of an answer that goes on: a watch, or with ``name`` something of one object. Raises ApiError
+        and Unreachable, also where no byte came for ``silence`` seconds."""
         timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=silence)
         try:
-            path = resource.path(namespace)
-            async with await self._send("watch", resource.plural, path, query, None, timeout) as response:
+            path = resource.path(namespace, name)
+            verb = "get" if name else "watch"
+            async with await self._send(verb, resource.qualified, path, query, None, timeout) as response:
                 try:
-                    yield lines(response.content)
+                    yield response.content
                 finally:
                     _hang_up(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -25,6 +25,8 @@ from ssh_session_gc.kube.wire import (
     Terminated,
 )
 
+_SUFFIX = frozenset("bcdfghjklmnpqrstvwxz2456789")
+"""Kubernetes' alphabet for generated names (k8s.io/apimachinery, ``util/rand``)."""
 _NO_NOTES, _NO_LABELS = Annotations(), Labels()
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
@@ -80,7 +82,16 @@ def session_of(pod: Pod) -> Session:
         stamp_uid=stamp_uid,
         stamp_name=stamp_name,
         invalid=invalid,
+        persistent=bool(labels.connection_id) and not _generated(meta.name, meta.generate_name),
+        attached=bool(pod.spec.containers) and any(container.stdin_once for container in pod.spec.containers),
     )
+
+
+def _generated(name: str, prefix: str) -> bool:
+    """Whether Kubernetes made this name. ContainerSSH leaves the prefix in Pods that it names itself, and those are
+    the persistent ones (seen in the recordings)."""
+    prefix = prefix[:58]  # a longer one is cut, so that a label could hold the name
+    return len(name) == len(prefix) + 5 and name.startswith(prefix) and _SUFFIX.issuperset(name[-5:])
 
 
 @lru_cache(maxsize=256)  # all sessions of one owner say the same, and share the text

@@ -92,7 +92,7 @@ class Reflector(Generic[T]):
     async def _follow(self) -> None:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((ApiError, Unreachable, Malformed)),
-            wait=_wait,
+            wait=wait_after,
             before_sleep=self._failed,
         )
         while True:
@@ -121,7 +121,7 @@ class Reflector(Generic[T]):
         begun = math.inf
         try:
             where = self._collection
-            async with self._api.stream(where.resource, where.namespace, query, self._silence) as lines:
+            async with self._api.watch(where.resource, where.namespace, query, self._silence) as lines:
                 begun = time()
                 self._sink.sync(None)
                 async for line in lines:
@@ -132,7 +132,7 @@ class Reflector(Generic[T]):
             # at once, waits its turn.
             if time() - begun < SETTLED:
                 raise
-            self._sink.restarted(*_cause(error))
+            self._sink.restarted(*cause_of(error))
         if time() - begun < SETTLED:
             # A server that ends every watch at once must not have us spin.
             await asyncio.sleep(random.uniform(0.5, 1.0))  # noqa: S311
@@ -164,7 +164,7 @@ class Reflector(Generic[T]):
 
     def _failed(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        cause, detail = _cause(error)
+        cause, detail = cause_of(error)
         if isinstance(error, Malformed) or (isinstance(error, ApiError) and not _keeps_place(error)):
             # What was missed cannot be watched, or cannot be read: only a list tells how things are now.
             self._version = ""
@@ -178,7 +178,7 @@ def _keeps_place(error: ApiError) -> bool:
     return error.code in (401, 403, 429) or (error.code >= 500 and error.code != 504)
 
 
-def _cause(error: BaseException | None) -> tuple[str, str]:
+def cause_of(error: BaseException | None) -> tuple[str, str]:
     """The metric's ``cause`` and a sentence for people."""
     match error:
         case ApiError(code=410):
@@ -193,7 +193,8 @@ def _cause(error: BaseException | None) -> tuple[str, str]:
 _backoff = wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5)
 
 
-def _wait(state: RetryCallState) -> float:
+def wait_after(state: RetryCallState) -> float:
+    """Seconds until a stream that failed so is asked for again."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, ApiError):
         if error.forbidden:

@@ -36,7 +36,7 @@ class Annotations(Wire):
 class Labels(Wire):
     """The labels that ContainerSSH puts on every Pod (its source, ``kubernetes/networkHandler.go``)."""
 
-    connection_id: str = msgspec.field(default="", name="containerssh_connection_id")
+    connection_id: str = msgspec.field(default="", name=model.CONNECTION_ID)
     username: str = msgspec.field(default="", name="containerssh_username")
 
 
@@ -55,6 +55,7 @@ class Meta(Wire):
     uid: Uid
     resource_version: str
     creation_timestamp: Time
+    generate_name: str = ""
     deletion_timestamp: Time | None = None
     labels: Labels | None = None
     annotations: Annotations | None = None
@@ -109,9 +110,10 @@ class Condition(Wire):
 
 
 class Container(Wire):
-    """``Container``: its name is all that counts."""
+    """``Container``."""
 
     name: Name
+    stdin_once: bool = False
 
 
 class PodSpec(Wire):

@@ -34,6 +34,7 @@ class _Session(_Document):
     connection_id: str
     phase: str
     age_seconds: int
+    connected: bool | None
     verdict: str
     reason: str | None
     due: str | None
@@ -81,7 +82,7 @@ def _document(plan: Plan) -> _Plan:
 
 
 def _session(plan: Plan, row: Row) -> _Session:
-    session, verdict, evidence = row
+    session, verdict, evidence, connection = row
     owner = verdict.ownership.owner if verdict.ownership else None
     return _Session(
         namespace=plan.namespace,
@@ -91,6 +92,7 @@ def _session(plan: Plan, row: Row) -> _Session:
         connection_id=session.connection_id,
         phase=session.phase,
         age_seconds=int(plan.now - session.created),
+        connected=connection.open,
         verdict=verdict.action,
         reason=verdict.reason,
         due=_instant(verdict.due),

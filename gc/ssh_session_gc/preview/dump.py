@@ -47,7 +47,8 @@ def read(data: bytes, source: str, settings: Settings, now: float, *, at: float 
     if others:
         remarks.append(f"left aside, as they play no part: {others}")
     remarks += _dated(source, sessions, owners, now, at)
-    return Snapshot(tuple(sessions), owners, moment, (*remarks, *annotation_remarks(sessions)))
+    remarks += annotation_remarks(sessions)
+    return Snapshot(tuple(sessions), owners, moment, remarks=tuple(remarks))
 
 
 def _sessions(objects: Objects, source: str, settings: Settings) -> tuple[list[Pod], list[str]]:

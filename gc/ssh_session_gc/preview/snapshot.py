@@ -36,7 +36,8 @@ async def read(
     """
     sessions, remarks = await _sessions(api, settings, name, progress)
     owners = await _owners(api, settings, sessions)
-    return Snapshot(tuple(sessions), owners, api.time.now(), tuple(remarks))
+    connections, silent = await reads.read_connections(api, settings, owners, sessions)
+    return Snapshot(tuple(sessions), owners, api.time.now(), connections, (*remarks, *silent))
 
 
 def no_sessions(settings: Settings, looked: str) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ssh_session_gc.core.connections import Connection, Moment
 from ssh_session_gc.core.model import Action, Incarnation, Reason
 from ssh_session_gc.core.plan import Plan, Row
 from ssh_session_gc.core.text import counted
@@ -23,7 +24,7 @@ NONE = "-"
 GAP = "   "
 """The space between columns, as wide as kubectl's."""
 _OWNERS_DROP = ("CONTAINER", "HOW", "STARTED", "ENDED")
-_SESSIONS_DROP = ("PHASE", "OWNER", "AGE", "USER")
+_SESSIONS_DROP = ("PHASE", "CONNECTED", "OWNER", "AGE", "USER")
 """The columns that a narrow terminal goes without, in this order; ``explain`` shows what they say."""
 
 
@@ -111,6 +112,16 @@ def due(row: Row, now: float) -> str:
     return f"in {format_age(at - now)}" if at > now else f"{format_age(now - at)} ago"
 
 
+def connected(connection: Connection, now: float) -> str:
+    """Whether somebody is connected, and since when, as the owner's log tells it."""
+    match connection.open, connection.opened, connection.ended:
+        case True, Moment(at=at), _:
+            return f"yes, {format_age(now - at)}"
+        case False, _, float() as at:
+            return f"no, {format_age(now - at)}"
+    return "unknown"
+
+
 def _due_now(plan: Plan, reason: Reason) -> int:
     return sum(row.verdict.action is Action.COLLECT and row.verdict.reason is reason for row in plan.rows)
 
@@ -132,11 +143,12 @@ def _sessions(plan: Plan, *, wide: bool) -> list[Column]:
 
 
 def _cells(row: Row, now: float, *, wide: bool) -> Sequence[str]:
-    session, verdict, evidence = row
+    session, verdict, evidence, connection = row
     owner = verdict.ownership.owner if verdict.ownership else None
     state = session.waiting or session.phase or NONE
     cells = [session.name, session.user or NONE, format_age(now - session.created)]
-    cells += ["Terminating" if session.deletion is not None else state, owner.pod if owner else NONE]
+    cells += ["Terminating" if session.deletion is not None else state]
+    cells += [connected(connection, now), owner.pod if owner else NONE]
     cells += [verdict.action, verdict.reason or NONE, due(row, now)]
     if wide:
         cells += [session.client_ip or NONE, session.connection_id or NONE, session.uid]

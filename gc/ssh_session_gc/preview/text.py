@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.explain import Applied, Candidate, Explanation
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
@@ -20,13 +21,13 @@ from ssh_session_gc.settings import Settings
 def lines(it: Explanation, owners: Owners, settings: Settings, now: float) -> Iterator[Text]:
     """The lines of the text, most of them indented under a heading."""
     session, verdict = it.session, it.verdict
-    row = Row(session, verdict, it.evidence)
+    row = Row(session, verdict, it.evidence, it.connection)
     head = Text.assemble((f"{session.name}: ", "bold"), (str(verdict.action), STYLES[verdict.action]))
     if verdict.reason is not None:
         head.append(f", {verdict.reason}, due {due(row, now)}", STYLES[verdict.action])
     yield head
     yield Text(f"  {isolated(it.evidence)}")
-    yield from _section("Session", _facts(session, settings, now))
+    yield from _section("Session", (*_facts(session, settings, now), *_connection(it.connection, now)))
     yield from _section("Owners, oldest first", _candidates(it.candidates, owners, settings, now))
     yield from _section("Rules; the one that is due first counts", [_rule(rule, now) for rule in it.rules])
     yield from _section("Exempt", it.exempt or ("no",))
@@ -67,6 +68,21 @@ def _facts(session: Session, settings: Settings, now: float) -> Iterator[str]:
         yield fact("ignored", f"{name} cannot be read")
 
 
+def _connection(it: Connection, now: float) -> Iterator[str]:
+    """What the owner's log says of the connection, each fact by its source."""
+    who = f"the log of {it.speaker.pod}" if it.speaker else "the owner's log"
+    if it.opened is not None:
+        yield f"{'connected':<12}since {format_clock(it.opened.at, now)}, by {who}"
+    if it.closed is not None:
+        yield f"{'':<12}until {format_clock(it.closed.at, now)}, by {who}"
+    if it.given_up is not None:
+        yield f"{'given up':<12}at {format_clock(it.given_up, now)}, by {who} ({it.how})"
+    if it.superseded is not None:
+        yield f"{'superseded':<12}at {format_clock(it.superseded, now)}, by a newer Pod of its connection"
+    if it == UNHEARD:
+        yield f"{'connected':<12}unknown: no owner's log tells of it"
+
+
 def _candidates(found: tuple[Candidate, ...], owners: Owners, settings: Settings, now: float) -> Iterator[str]:
     if not settings.policy.ownerless:
         yield "not looked at (--owner none)"
@@ -92,7 +108,7 @@ def _rule(rule: Applied, now: float) -> str:
 
 
 def _deed(row: Row, settings: Settings, now: float) -> Iterator[str]:
-    session, verdict, _ = row
+    session, verdict, *_ = row
     if verdict.due is None:
         yield "nothing, as things stand"
         return

@@ -17,7 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ssh_session_gc import __version__
-from ssh_session_gc.core.model import OwnerState, Reason, SessionState
+from ssh_session_gc.core.model import ConnectionState, OwnerState, Reason, SessionState
 from ssh_session_gc.core.survey import Survey
 
 PREFIX = "ssh_session_gc"
@@ -29,6 +29,7 @@ class Stream(StrEnum):
     SESSIONS = "session-pods"
     WORKLOAD = "owner-workload"
     OWNER_PODS = "owner-pods"
+    OWNER_LOGS = "owner-logs"
 
 
 class Outcome(StrEnum):
@@ -158,6 +159,12 @@ class _Surveyed(Collector):
             "How long the longest due of them is past due",
             "reason",
             {r: now.longest_due.get(r, 0.0) for r in Reason},
+        )
+        yield family(
+            "connections",
+            "Sessions by what is known of their connection",
+            "state",
+            {s: now.connections[s] for s in ConnectionState},
         )
         yield family("owners", "Owner incarnations by state", "state", {s: now.owners[s] for s in OwnerState})
         yield GaugeMetricFamily(

@@ -11,6 +11,9 @@ OverAge       it has no ttl                                          created + m
 ..            max-age is 0                                           never
 Ownerless     nobody who could have created it lives since a moment  that moment + owner-grace
 ..            somebody may live, or nobody can tell                  never
+Abandoned     its owner said that its connection ended, or that it    that moment + abandoned-grace
+              gave the session up; a newer Pod has the connection
+..            it is persistent, or nobody said so                    never
 StartTimeout  nothing started, or later than that                    created + start-timeout
 ..            its container started in time; start-timeout is 0      never
 Finished      its phase is Succeeded or Failed since a moment        that moment + finished-grace

@@ -4,28 +4,31 @@ Knows the rules, what exempts from them and which comes first. Does not know whe
 nothing. The daemon, ``plan`` and the tests all judge through ``judge``.
 """
 
+from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.core.rules import finished, over_age, ownerless, start_timeout
+from ssh_session_gc.core.rules import abandoned, finished, over_age, ownerless, start_timeout
 from ssh_session_gc.core.rules.rule import NEVER, Known, Rule
 
-RULES: tuple[Rule, ...] = (over_age, ownerless, start_timeout, finished)
+RULES: tuple[Rule, ...] = (over_age, ownerless, abandoned, start_timeout, finished)
 """Of several that are due at the same moment, the first gives the reason."""
 RULE_OF: dict[Reason, Rule] = {rule.REASON: rule for rule in RULES}
 _DUES = tuple((rule.due, rule.REASON) for rule in RULES)  # looked up once, not once a session
 
 
-def judge(session: Session, owners: Owners, policy: Policy, now: float) -> Verdict:
+def judge(session: Session, owners: Owners, policy: Policy, now: float, connection: Connection = UNHEARD) -> Verdict:
     """The verdict on one session at ``now`` (epoch seconds, the API server's clock).
+
+    ``connection`` is what was said of its connection; nothing, where nobody listens.
 
     Of several rules that apply, the one that was due first gives the reason. A session is due *at* its ``due``.
     """
-    owned = ownership(session, owners, policy.clock_tolerance) if can_tell(owners, policy) else None
+    owned = ownership(session, owners, policy.clock_tolerance, connection) if can_tell(owners, policy) else None
     if session.keep:
         return Verdict(Action.KEEP, ownership=owned)
-    due, reason, known = NEVER, None, Known(owners, owned)
+    due, reason, known = NEVER, None, Known(owners, owned, connection)
     for due_of, its_reason in _DUES:
         at = due_of(session, known, policy)
         if at < due:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import Ownership, Reason, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy
@@ -22,6 +23,7 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 
     owners: Owners
     ownership: Ownership | None
+    connection: Connection = UNHEARD
 
 
 class Case(NamedTuple):

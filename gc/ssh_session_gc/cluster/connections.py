@@ -1,0 +1,134 @@
+"""The connections of the sessions that there are, as the owners' lines tell of them.
+
+Knows which lines are about which session, whichever comes first, and keeps nothing of a session that is gone. Lines
+about nobody that is there (yet) wait in a room of limited size: whoever is pushed out was only not heard. Does not
+know where lines come from (``owner_logs``).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ssh_session_gc.core.connections import UNHEARD, Connection, Line, Moment, Said, Speaker, heard, superseded
+from ssh_session_gc.core.model import Session
+from ssh_session_gc.kube.listeners import Listeners
+
+ROOM = 1024
+"""Connections without a session that are remembered, at the least; as many again as there are sessions."""
+
+
+class Connections:
+    """The connections by session."""
+
+    def __init__(self, sessions: Mapping[str, Session]) -> None:
+        """``sessions``: those that there are, by uid; it may change, and then ``changed`` is to be called."""
+        self._sessions = sessions
+        self.changes: Listeners[str | None] = Listeners()
+        """Told the uid of the session whose connection is known better; None where many are."""
+        self._known: dict[str, Connection] = {}
+        """By uid; only of sessions of which something was said."""
+        self._by_id: dict[str, list[str]] = {}
+        """The uids of the sessions of each connection, the first that was seen first."""
+        self._ids: dict[str, str] = {}
+        """The connection of each session, by uid, as it was when it came."""
+        self._room: OrderedDict[str, dict[Said, tuple[Line, Speaker]]] = OrderedDict()
+
+    def of(self, uid: str) -> Connection:
+        """What was said of this session's connection."""
+        return self._known.get(uid, UNHEARD)
+
+    def hear(self, line: Line, speaker: Speaker) -> None:
+        """Takes in a line."""
+        there = self._by_id.get(line.connection_id) if line.connection_id else None
+        if not there:
+            self._keep(line, speaker)
+            return
+        for uid in there:
+            if self._about(line, uid):
+                self._put(uid, heard(self.of(uid), line, speaker))
+
+    def changed(self, uid: str | None) -> None:
+        """Notes that this session came, changed or went; None: any of them may have."""
+        if uid is None:
+            for gone in self._ids.keys() - self._sessions.keys():
+                self._forget(gone)
+            for each in self._sessions:
+                self._note(each)
+        elif uid in self._sessions:
+            self._note(uid)
+        else:
+            self._forget(uid)
+
+    def moved(self, seconds: float) -> None:
+        """Moves what was dated by the API server's clock, which was set."""
+
+        def later(moment: Moment | None) -> Moment | None:
+            return moment and Moment(moment.written, moment.at + seconds)
+
+        for uid, known in self._known.items():
+            self._known[uid] = msgspec.structs.replace(
+                known,
+                opened=later(known.opened),
+                closed=later(known.closed),
+                given_up=None if known.given_up is None else known.given_up + seconds,
+            )
+
+    def _note(self, uid: str) -> None:
+        session = self._sessions[uid]
+        if uid in self._ids or not session.connection_id:
+            return
+        siblings = self._by_id.setdefault(session.connection_id, [])
+        known = UNHEARD
+        for line, speaker in self._lines(session, siblings):
+            if self._about(line, uid):
+                known = heard(known, line, speaker)
+        siblings.append(uid)
+        self._ids[uid] = session.connection_id
+        self._put(uid, known)
+        if len(siblings) > 1:
+            self._supersede(siblings)
+
+    def _lines(self, session: Session, siblings: list[str]) -> Iterable[tuple[Line, Speaker]]:
+        """What was said of this connection before this session of it came."""
+        if siblings and (other := self.of(siblings[0])).speaker is not None:
+            name, speaker = session.connection_id, other.speaker
+            for said, moment in ((Said.CONNECTED, other.opened), (Said.DISCONNECTED, other.closed)):
+                if moment is not None:
+                    yield Line(said, name, "", moment.written, moment.at), speaker
+        yield from self._room.pop(session.connection_id, {}).values()
+
+    def _supersede(self, siblings: list[str]) -> None:
+        sessions = [self._sessions[uid] for uid in siblings if uid in self._sessions]
+        for session in sessions:
+            known = self.of(session.uid)
+            # What was true once stays true, even when the newer one is gone.
+            if known.superseded is None and (since := superseded(session, sessions)) is not None:
+                self._put(session.uid, msgspec.structs.replace(known, superseded=since))
+
+    def _about(self, line: Line, uid: str) -> bool:
+        """Whether a line is about this session of its connection. What was given up is one of them, by its name."""
+        given_up = line.said in (Said.WAIT_FAILED, Said.REMOVE_FAILED)
+        return not given_up or self._sessions[uid].name == line.pod_name
+
+    def _put(self, uid: str, known: Connection) -> None:
+        if known is not self.of(uid):
+            self._known[uid] = known
+            self.changes.tell(uid)
+
+    def _keep(self, line: Line, speaker: Speaker) -> None:
+        if not line.connection_id:
+            return
+        self._room.setdefault(line.connection_id, {})[line.said] = line, speaker
+        self._room.move_to_end(line.connection_id)
+        while len(self._room) > ROOM + len(self._ids):
+            self._room.popitem(last=False)
+
+    def _forget(self, uid: str) -> None:
+        self._known.pop(uid, None)
+        if (name := self._ids.pop(uid, None)) is not None:
+            left = [each for each in self._by_id[name] if each != uid]
+            if left:
+                self._by_id[name] = left
+            else:
+                del self._by_id[name]

@@ -1,0 +1,90 @@
+"""ContainerSSH's log: the few lines that say something of a session, out of very many.
+
+Knows the format ``ljson`` (its source, ``log/format_ljson.go``, and the recordings): one JSON object a line. Looks
+before it parses: a line without a code that means something costs one search. Its bytes are other people's, so
+whatever is no such line is passed over. Does not read the format ``text``, but notices it.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from ssh_session_gc.core import names
+from ssh_session_gc.core.connections import Line, Said
+
+LONGEST_LINE = 16 * 1024
+"""Bytes of a line at the most; a longer one says nothing. The longest of ours seen has 600."""
+_SIGNS = re.compile(b"|".join(f'"{said}"'.encode() for said in Said))
+_ERROR = "error"
+
+
+class Details(msgspec.Struct, gc=False, rename="camel"):
+    """The details of a line, as far as they matter."""
+
+    connection_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] = ""
+    pod_name: Annotated[str, msgspec.Meta(pattern=names.NAME, max_length=names.LONGEST_NAME)] = ""
+
+
+class _Entry(msgspec.Struct, gc=False):
+    level: str
+    code: str
+    timestamp: str = ""
+    details: Details = msgspec.field(default_factory=Details)
+
+
+_entries = msgspec.json.Decoder(_Entry)
+
+
+def interesting(text: bytes) -> bool:
+    """Whether these bytes may hold a line that means something."""
+    return _SIGNS.search(text) is not None
+
+
+def parse(text: bytes, arrived: float | None) -> Line | None:
+    """What a line says, None where it says nothing.
+
+    ``text``: with or without the kubelet's timestamp. ``arrived``: when it came, by the API server's clock; None
+    where nobody knows, as in a file: then its own time counts.
+    """
+    if len(text) > LONGEST_LINE or not interesting(text):
+        return None
+    stamp, _, rest = text.partition(b" ")
+    written = _time(stamp)
+    try:
+        entry = _entries.decode(rest if written is not None else text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if written is None and (written := _time(entry.timestamp.encode())) is None:
+        return None
+    try:
+        said = Said(entry.code)
+    except ValueError:
+        return None
+    details = entry.details
+    if said in (Said.WAIT_FAILED, Said.REMOVE_FAILED):
+        # At debug the same code says that it tries again.
+        if entry.level != _ERROR or not details.pod_name:
+            return None
+    elif not details.connection_id:
+        return None
+    at = written if arrived is None else max(written, arrived)
+    return Line(said, details.connection_id, details.pod_name, written, at)
+
+
+def is_json(text: bytes) -> bool:
+    """Whether a line looks like one of the format ``ljson``."""
+    return text.partition(b"{")[2].startswith(b'"') or text.startswith(b"{")
+
+
+def _time(text: bytes) -> float | None:
+    """The time in seconds since the epoch, None where it is none."""
+    # RFC 3339, with nine digits after the point where the kubelet wrote it: Python reads six.
+    head, point, digits = text[:35].partition(b".")
+    try:
+        if point:
+            return datetime.fromisoformat(head.decode() + "+00:00").timestamp() + float(b"0." + digits.rstrip(b"Z"))
+        return datetime.fromisoformat(head.decode()).timestamp() if head.endswith(b"Z") else None
+    except (ValueError, UnicodeDecodeError, OverflowError):
+        return None

@@ -1,0 +1,153 @@
+"""What is known of the SSH connection that a session was made for: since when it is open, when it ended, whether
+ContainerSSH gave it up.
+
+Knows how what was said adds up. Does not know how ContainerSSH says it (``containerssh.log``), or what follows from
+it (``rules.abandoned``).
+
+Only what was said counts, never silence. Lines may be lost; they may come again, or later than what they tell of. So
+a connection is the same in whatever order its lines are taken in, and however often:
+
+=========================  ===========================================================================================
+the line                   the connection
+=========================  ===========================================================================================
+CONNECTED, CREATED         is the speaker's; open since then, unless it ended later
+DISCONNECTED               is the speaker's; ended then, unless it was opened again later
+WAIT_FAILED                the session of that Pod name was given up
+REMOVE_FAILED              the same; it is no end before the last attempt, which is another level
+by two different speakers  is contested: it is nobody's, and neither open nor ended
+=========================  ===========================================================================================
+
+The order of two lines is that of their own times, by the clock of the node that the owner runs on. The moments are
+the API server's: of a line's own time and its arrival the later one, so that a node whose clock is behind ends
+nothing early.
+"""
+
+import math
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from ssh_session_gc.core.model import Session
+
+APART = 2.0
+"""Seconds by which the creation of one Pod must be later than that of another for it to be the newer one. Both times
+are cut to whole seconds, and may come from two API servers."""
+
+
+class Said(StrEnum):
+    """What a line of ContainerSSH's log says of a connection."""
+
+    CONNECTED = "SSH_CONNECTED"
+    CREATED = "KUBERNETES_POD_CREATE"
+    DISCONNECTED = "SSH_DISCONNECTED"
+    WAIT_FAILED = "KUBERNETES_POD_WAIT_FAILED"
+    REMOVE_FAILED = "KUBERNETES_POD_REMOVE_FAILED"
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One line of ContainerSSH's log that means something."""
+
+    said: Said
+    connection_id: str
+    pod_name: str
+    """The session Pod, "" where the line does not name it."""
+    written: float
+    """Its own time, by the clock of the node that the owner runs on."""
+    at: float
+    """The moment to count from, by the API server's clock."""
+
+
+class Speaker(msgspec.Struct, frozen=True, gc=False):
+    """A Pod of the owner's, whose log says something."""
+
+    pod: str
+    pod_uid: str
+
+
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """When something was said: ``written`` and ``at`` as in ``Line``."""
+
+    written: float
+    at: float
+
+
+class Connection(msgspec.Struct, frozen=True, gc=False):
+    """What was said of one session's connection so far."""
+
+    speaker: Speaker | None = None
+    first: float = math.inf
+    """The earliest own time of a line that names it: its speaker's incarnation lived then."""
+    opened: Moment | None = None
+    closed: Moment | None = None
+    given_up: float | None = None
+    how: Said | None = None
+    """How it was given up."""
+    superseded: float | None = None
+    """When a newer Pod of the same connection was created."""
+    contested: bool = False
+
+    @property
+    def open(self) -> bool | None:
+        """Whether somebody is connected; None where nobody says so."""
+        if self.contested:
+            return None
+        if self.closed is not None:
+            return self.opened is not None and self.opened.written > self.closed.written
+        return None if self.opened is None else True
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended, where it did."""
+        return self.closed.at if self.closed is not None and self.open is False else None
+
+
+UNHEARD = Connection()
+"""Nothing was said."""
+
+
+def heard(known: Connection, line: Line, speaker: Speaker) -> Connection:
+    """Adds what a line says of a session's connection."""
+    changes: dict[str, object] = {}
+    if line.connection_id:
+        if known.speaker is None:
+            changes["speaker"] = speaker
+        elif known.speaker.pod_uid != speaker.pod_uid and not known.contested:
+            changes["contested"] = True
+        if line.written < known.first:
+            changes["first"] = line.written
+    match line.said:
+        case Said.CONNECTED:
+            changes["opened"] = _later(known.opened, line)
+        case Said.DISCONNECTED:
+            changes["closed"] = _later(known.closed, line)
+        case Said.WAIT_FAILED | Said.REMOVE_FAILED if known.given_up is None or line.at < known.given_up:
+            changes |= {"given_up": line.at, "how": line.said}
+    made = msgspec.structs.replace(known, **changes)
+    return known if made == known else made
+
+
+def _later(known: Moment | None, line: Line) -> Moment:
+    """The later of the two. Of a line that is repeated, the arrival that was first."""
+    if known is None or line.written > known.written:
+        return Moment(line.written, line.at)
+    return Moment(known.written, min(known.at, line.at)) if line.written == known.written else known
+
+
+def superseded(session: Session, others: Iterable[Session]) -> float | None:
+    """When a newer Pod of this session's connection was created; None where there is none.
+
+    ContainerSSH creates a second one where the answer to the first creation was lost, and uses that one. In session
+    mode each program of a connection has a Pod of its own.
+    """
+    if session.attached or session.persistent or not session.connection_id:
+        return None
+    newer = (
+        other.created
+        for other in others
+        if other.connection_id == session.connection_id
+        and other.uid != session.uid
+        and not (other.attached or other.persistent)
+        and other.created >= session.created + APART
+    )
+    return min(newer, default=None)

@@ -1,0 +1,121 @@
+"""Which lines are about which session, and what is kept of whom."""
+
+from ssh_session_gc.cluster.connections import ROOM, Connections
+from ssh_session_gc.core.connections import UNHEARD, Line, Said, Speaker
+from ssh_session_gc.core.model import Session
+from tests.builders import T, session
+
+A = Speaker("ssh-a", "a")
+
+
+def identity(number: int) -> str:
+    """A connection's id."""
+    return f"{number:032x}"
+
+
+def line(said: Said, number: int = 1, at: float = T, pod: str = "") -> Line:
+    """A line about this connection."""
+    return Line(said, identity(number), pod, at, at)
+
+
+class Known:
+    """Sessions, what is known of their connections, and what was told of them."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.connections = Connections(self.sessions)
+        self.told: list[str | None] = []
+        self.connections.changes.subscribe(self.told.append)
+
+    def add(self, uid: str, number: int = 1, at: float = T, **more: bool) -> None:
+        """A session comes."""
+        self.sessions[uid] = session(at, uid=uid, name=f"pod-{uid}", connection_id=identity(number), **more)
+        self.connections.changed(uid)
+
+    def remove(self, uid: str) -> None:
+        """A session goes."""
+        del self.sessions[uid]
+        self.connections.changed(uid)
+
+
+def test_a_line_after_its_session() -> None:
+    known = Known()
+    known.add("x")
+    known.connections.hear(line(Said.DISCONNECTED, at=T + 5), A)
+    assert known.connections.of("x").ended == T + 5
+    assert known.told == ["x"]
+    known.connections.hear(line(Said.DISCONNECTED, at=T + 5), A)
+    assert known.told == ["x"]
+
+
+def test_a_line_before_its_session() -> None:
+    known = Known()
+    known.connections.hear(line(Said.CONNECTED), A)
+    known.connections.hear(line(Said.DISCONNECTED, at=T + 5), A)
+    known.add("x")
+    known.add("y", number=2)
+    assert known.connections.of("x").ended == T + 5
+    assert known.connections.of("y") is UNHEARD
+
+
+def test_what_was_given_up_is_one_of_a_connections_sessions() -> None:
+    known = Known()
+    known.add("x", attached=True)
+    known.add("y", attached=True)
+    known.connections.hear(line(Said.WAIT_FAILED, pod="pod-y"), A)
+    assert known.connections.of("x") is UNHEARD
+    assert known.connections.of("y").given_up == T
+
+
+def test_a_second_session_of_a_connection_knows_what_the_first_does() -> None:
+    known = Known()
+    known.add("x", attached=True)
+    known.connections.hear(line(Said.CONNECTED), A)
+    known.add("y", at=T + 60, attached=True)
+    assert known.connections.of("y").open is True
+    assert known.connections.of("y").speaker == A
+
+
+def test_a_newer_session_of_a_connection() -> None:
+    known = Known()
+    known.add("x")
+    known.add("y", at=T + 10)
+    assert known.connections.of("x").superseded == T + 10
+    assert known.connections.of("y").superseded is None
+    known.remove("y")
+    assert known.connections.of("x").superseded == T + 10
+
+
+def test_nothing_is_kept_of_a_session_that_is_gone() -> None:
+    known = Known()
+    for number in range(3):
+        known.add(f"s{number}", number)
+        known.connections.hear(line(Said.CONNECTED, number), A)
+    for number in range(2):
+        known.remove(f"s{number}")
+    del known.sessions["s2"]
+    known.connections.changed(None)
+    found = vars(known.connections)
+    assert [found[name] for name in ("_known", "_by_id", "_ids")] == [{}, {}, {}]
+
+
+def test_a_flood_about_nobody_costs_no_more_than_the_room() -> None:
+    known = Known()
+    known.add("x", number=10**9)
+    known.connections.hear(line(Said.CONNECTED, 10**9), A)
+    for number in range(3 * ROOM):
+        known.connections.hear(line(Said.CONNECTED, number), A)
+    assert len(vars(known.connections)["_room"]) == ROOM + 1
+    assert known.connections.of("x").open is True
+
+
+def test_a_clock_that_is_set_moves_the_moments() -> None:
+    known = Known()
+    known.add("x")
+    known.connections.hear(line(Said.CONNECTED), A)
+    known.connections.hear(line(Said.DISCONNECTED, at=T + 5), A)
+    known.connections.hear(line(Said.REMOVE_FAILED, at=T + 65, pod="pod-x"), A)
+    known.connections.moved(3600.0)
+    moved = known.connections.of("x")
+    assert (moved.ended, moved.given_up) == (T + 3605, T + 3665)
+    assert moved.first == T

@@ -1,0 +1,80 @@
+"""What lines of ContainerSSH's log say, and that nothing else says anything. The lines are recorded ones."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssh_session_gc.containerssh.log import LONGEST_LINE, is_json, parse
+from ssh_session_gc.core.connections import Line, Said
+
+STAMP = b"2026-11-25T10:39:00.789244802Z "
+AT = 1795603140.789244802
+ID = "6be72bf9c12f4a77bf587b99a3f0d244"
+DISCONNECTED = (
+    b'{"timestamp":"2026-11-25T10:39:00Z","level":"debug","code":"SSH_DISCONNECTED","message":"Client disconnected",'
+    b'"details":{"connectionId":"6be72bf9c12f4a77bf587b99a3f0d244","module":"ssh","remoteAddr":"10.244.0.1",'
+    b'"username":"alice"}}'
+)
+GIVING_UP = (
+    b'{"timestamp":"2026-11-25T10:39:00Z","level":"error","code":"KUBERNETES_POD_REMOVE_FAILED",'
+    b'"message":"Failed to remove pod, giving up. (pods \\"containerssh-xzzck\\" is forbidden)","details":{'
+    b'"authenticatedUsername":"alice","backend":"kubernetes","connectionId":"6be72bf9c12f4a77bf587b99a3f0d244",'
+    b'"module":"backend","podName":"containerssh-xzzck","remoteAddr":"10.244.0.1","username":"alice"}}'
+)
+
+
+def test_a_disconnect() -> None:
+    assert parse(STAMP + DISCONNECTED, AT + 0.5) == Line(Said.DISCONNECTED, ID, "", AT, AT + 0.5)
+
+
+def test_the_later_of_its_own_time_and_its_arrival_counts() -> None:
+    early = parse(STAMP + DISCONNECTED, AT - 100.0)
+    assert early is not None
+    assert (early.written, early.at) == (AT, AT)
+
+
+def test_without_the_kubelets_time_its_own_counts() -> None:
+    said = parse(DISCONNECTED, None)
+    assert said is not None
+    assert said.written == said.at == 1795603140.0
+
+
+def test_giving_up_is_an_error() -> None:
+    assert parse(STAMP + GIVING_UP, AT) == Line(Said.REMOVE_FAILED, ID, "containerssh-xzzck", AT, AT)
+    assert parse(STAMP + GIVING_UP.replace(b'"error"', b'"debug"'), AT) is None
+
+
+def test_what_says_nothing() -> None:
+    for text in (
+        b"",
+        STAMP,
+        b"SSH_DISCONNECTED",
+        STAMP + b'panic: "SSH_DISCONNECTED"',
+        STAMP + DISCONNECTED[:-1],
+        STAMP + DISCONNECTED.replace(b"SSH_DISCONNECTED", b"SSH_EXIT"),
+        STAMP + DISCONNECTED.replace(ID.encode(), b"../../x"),
+        STAMP + DISCONNECTED.replace(ID.encode(), b""),
+        STAMP + GIVING_UP.replace(b"containerssh-xzzck", b"../x"),
+        STAMP + DISCONNECTED + b" " * LONGEST_LINE,
+        STAMP + b"\xff" + DISCONNECTED,
+        b"yesterday " + DISCONNECTED,
+        DISCONNECTED.replace(b"2026-11-25T10:39:00Z", b"soon"),
+    ):
+        assert parse(text, AT) is None, text
+
+
+def test_a_code_in_somebody_elses_words_is_none() -> None:
+    forged = DISCONNECTED.replace(b"SSH_DISCONNECTED", b"SSH_EXIT").replace(
+        b'"alice"', b'"\\",\\"code\\":\\"SSH_DISCONNECTED\\"","x":"SSH_DISCONNECTED"'
+    )
+    assert parse(STAMP + forged, AT) is None
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_are_survived(data: bytes, whole: bool) -> None:
+    parse(data if whole else STAMP + b'{"code":"SSH_CONNECTED",' + data, AT)
+
+
+def test_the_format_is_noticed() -> None:
+    assert is_json(STAMP + DISCONNECTED)
+    assert is_json(DISCONNECTED)
+    assert not is_json(STAMP + b"2026-11-25T10:39:00Z\tdebug\tssh\tClient disconnected")

@@ -1,0 +1,76 @@
+"""Exact ownership by what the owners' logs say."""
+
+from ssh_session_gc.core.connections import Connection, Moment, Speaker
+from ssh_session_gc.core.model import OwnerState
+from ssh_session_gc.core.owners import Owners, Span
+from ssh_session_gc.core.ownership import ownership
+from tests.builders import T, owner_pod, owners_of, session
+
+TOLERANCE = 2.0
+A = Speaker("ssh-a", "a")
+
+
+def said_by(speaker: Speaker, at: float = T) -> Connection:
+    """A connection that this Pod's log names first at this moment."""
+    return Connection(speaker, at, opened=Moment(at, at))
+
+
+def restarted() -> Owners:
+    """Owner a restarted at T + 20, while owner b, from before the session, runs on."""
+    a = owner_pod("a", running=T + 20, last=Span(T - 100, T + 19, "exit 137"))
+    return owners_of(a, owner_pod("b", running=T - 100))
+
+
+def test_without_the_log_whoever_was_there_may_own_it() -> None:
+    assert ownership(session(T), restarted(), TOLERANCE).since is None
+
+
+def test_the_log_names_the_incarnation_that_ended() -> None:
+    owned = ownership(session(T), restarted(), TOLERANCE, said_by(A))
+    assert owned.owner is not None
+    assert (owned.owner.pod_uid, owned.owner.state) == ("a", OwnerState.ENDED)
+    assert (owned.since, owned.exact) == (T + 19, True)
+
+
+def test_the_log_names_the_new_incarnation() -> None:
+    owned = ownership(session(T + 30), restarted(), TOLERANCE, said_by(A, T + 30))
+    assert owned.since is None
+    assert owned.owner is not None
+    assert owned.owner.alive
+
+
+def test_a_line_from_the_second_of_the_restart_is_taken_for_the_new_ones() -> None:
+    assert ownership(session(T + 20), restarted(), TOLERANCE, said_by(A, T + 20.1)).since is None
+
+
+def test_a_line_from_after_the_end_tells_nobody_that_ended() -> None:
+    # The status of the incarnation that wrote it has not come yet.
+    known = owners_of(owner_pod("a", terminated=Span(T - 100, T + 10), final=True), owner_pod("b", running=T - 100))
+    owned = ownership(session(T + 40), known, TOLERANCE, said_by(A, T + 40))
+    assert owned.since is None
+
+
+def test_a_session_from_after_the_end_is_not_the_ended_ones_whatever_the_nodes_clock_says() -> None:
+    known = owners_of(owner_pod("a", terminated=Span(T - 100, T + 10), final=True), owner_pod("b", running=T - 100))
+    assert ownership(session(T + 40), known, TOLERANCE, said_by(A, T + 5)).since is None
+
+
+def test_the_stamp_is_worth_more() -> None:
+    owned = ownership(session(T, stamp_uid="b"), restarted(), TOLERANCE, said_by(A))
+    assert owned.since is None
+    assert owned.owner is not None
+    assert owned.owner.pod_uid == "b"
+
+
+def test_a_contested_connection_is_nobodys() -> None:
+    contested = Connection(A, T, opened=Moment(T, T), contested=True)
+    assert ownership(session(T), restarted(), TOLERANCE, contested).since is None
+
+
+def test_an_owner_that_nobody_knows_tells_nothing() -> None:
+    assert ownership(session(T), restarted(), TOLERANCE, said_by(Speaker("ssh-c", "c"))).since is None
+
+
+def test_a_pod_that_only_vanished_is_looked_up_first() -> None:
+    known = owners_of(owner_pod("a", running=T - 100), owner_pod("b", running=T - 100)).lost("a", T + 10)
+    assert ownership(session(T), known, TOLERANCE, said_by(A)).since is None
