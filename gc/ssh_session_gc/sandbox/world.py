@@ -66,15 +66,21 @@ class World:
         """Seconds to add to the cluster's clock, as if somebody had set it."""
         self.store = Store(lambda: began + self.clock_offset + loop.time() - start, rng=random.Random(seed))  # noqa: S311
         self.faults = Faults()
-        self.server = ApiServer(
-            self.store, faults=self.faults, tls=tls, tokens=tokens, roles=roles, bookmark_seconds=bookmark_seconds
-        )
         self.kubelets = {
             name: Kubelet(
                 self.store, name, default=program or Program(), images=images or {}, skew=(skews or {}).get(name, 0.0)
             )
             for name in (f"node{n + 1}" for n in range(nodes))
         }
+        self.server = ApiServer(
+            self.store,
+            faults=self.faults,
+            tls=tls,
+            tokens=tokens,
+            roles=roles,
+            bookmark_seconds=bookmark_seconds,
+            nodes=self.kubelets.get,
+        )
         rng = random.Random(seed + 1)  # noqa: S311 - names
         self.containerssh = ContainerSSH(
             self.store, stamp=stamp, pod_start=pod_start, clean_shutdown=clean_shutdown, rng=rng

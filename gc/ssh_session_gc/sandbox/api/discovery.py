@@ -31,7 +31,7 @@ _IN_ALL = (PODS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, REPLICASETS)  # what `ku
 
 def subresources(res: Resource) -> tuple[str, ...]:
     """The subresources that an object of this resource has."""
-    status = () if res in _NO_STATUS else ("status",)
+    status = () if res in _NO_STATUS else ("log", "status") if res is PODS else ("status",)
     return (*status, "scale") if res in _SCALED else status
 
 
@@ -92,7 +92,8 @@ def _resource_list(group: str, version: str) -> Object:
                 {"group": "autoscaling", "version": "v1", "kind": "Scale"} if sub == "scale" else {"kind": res.kind}
             )
             name = {"name": f"{res.plural}/{sub}", "singularName": "", "namespaced": res.namespaced}
-            listed.append(name | scale | {"verbs": ["get", "patch", "update"]})
+            verbs = ["get"] if sub == "log" else ["get", "patch", "update"]
+            listed.append(name | scale | {"verbs": verbs})
     if review := _REVIEWS.get((group, version)):
         name = {"name": f"{review.lower()}s", "singularName": review.lower(), "namespaced": False}
         listed.append(name | {"kind": review, "verbs": ["create"]})

@@ -1,7 +1,7 @@
 """The simulated API server: the store, over HTTP, as kube-apiserver would answer.
 
 Knows the way of a request through authentication, faults, authorization and its handler, and the connections. How a
-request is answered, ``handlers``, ``watches`` and ``nonresource`` know.
+request is answered, ``handlers``, ``watches``, ``logs`` and ``nonresource`` know.
 
 The semantics are those of Kubernetes' "API Concepts"; where the recordings in tests/data say more, they decide.
 """
@@ -21,6 +21,7 @@ from ssh_session_gc.sandbox.api import request as parse
 from ssh_session_gc.sandbox.api.authorization import ADMIN, ANONYMOUS, Access, Identity, Roles
 from ssh_session_gc.sandbox.api.faults import Faults
 from ssh_session_gc.sandbox.api.handlers import HANDLERS
+from ssh_session_gc.sandbox.api.logs import Logs, Nodes, unknown
 from ssh_session_gc.sandbox.api.objects import NAMESPACES
 from ssh_session_gc.sandbox.api.refusals import Refusal, no_route, not_allowed
 from ssh_session_gc.sandbox.api.request import Target
@@ -60,9 +61,11 @@ class ApiServer:
         roles: Roles | None = None,
         bookmark_seconds: float = BOOKMARK_SECONDS,
         version: str = VERSION,
+        nodes: Nodes = unknown,
     ) -> None:
         """``tokens``: whose each token is; None: no token is needed, everybody is an admin. ``roles``: what each
-        user may do; None: everything. Both may be replaced while the server runs."""
+        user may do; None: everything. Both may be replaced while the server runs. ``nodes``: finds the node of a
+        name, which is asked for logs."""
         self.store, self.faults = store, faults or Faults()
         self.tokens, self.roles = tokens, roles
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
@@ -71,6 +74,7 @@ class ApiServer:
         self._tls = tls
         self._documents = {path: msgspec.json.encode(each) for path, each in discovery.documents(version).items()}
         self._watches = Watches(store, self.faults, bookmark_seconds)
+        self._logs = Logs(store, self.faults, nodes)
         self._connections: dict[asyncio.Transport, None] = {}  # those with a request that is being answered
         self._runner: web.AppRunner | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -79,6 +83,11 @@ class ApiServer:
     def watches(self) -> int:
         """The number of running watches."""
         return len(self._watches)
+
+    @property
+    def followed(self) -> int:
+        """The number of logs that are being followed."""
+        return len(self._logs)
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listens; port 0 takes a free one, and ``url`` says which. Raises OSError."""
@@ -138,7 +147,9 @@ class ApiServer:
                     raise no_route()
                 if verb == "watch":
                     return await self._watches.serve(request, target, fault, lambda: log(200))
-                if verb not in HANDLERS:
+                if target.sub == "log" and verb == "get":
+                    return await self._logs.serve(request, target, fault, log)
+                if target.sub == "log" or verb not in HANDLERS:
                     raise not_allowed()
                 response = await HANDLERS[verb](self.store, request, target)
         except Refusal as error:

@@ -1,26 +1,23 @@
-"""One watch: which changes it sees and as what, bookmarks, its end, and what faults do to it.
+"""One watch: which changes it sees and as what, bookmarks and its end.
 
 Knows the semantics of Kubernetes' "Efficient detection of changes" and the shape of a line on the wire. Does not
-know requests or the store: ``watches`` offers it every change of its resource.
+know requests or the store: ``watches`` offers it every change of its resource. Faults strike it in ``stream``.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 from aiohttp import web
 
-from ssh_session_gc.sandbox.api.faults import Fault
 from ssh_session_gc.sandbox.api.objects import Change, Object, Resource
 from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.sandbox.api.stream import Stream
 from ssh_session_gc.selectors import FieldSelector, Selector
 
 BACKLOG = 100_000
 """Lines that may wait for a client that reads too slowly. An API server ends such a watch too."""
-REPEATED = 8
-"""Lines that the fault ``repeat`` sends once more."""
 _NO_POD: Object = {"containers": None}
 _BOOKMARKS: dict[str, Object] = {  # an empty object of the kind, as Go writes it; recorded
     "pods": {"spec": _NO_POD, "status": {}},
@@ -46,8 +43,10 @@ def expired(rv: int) -> Refusal:
     return Refusal(410, "Expired", f"too old resource version: {rv} ({rv + 1})")
 
 
-class Watch:
+class Watch(Stream):
     """A running watch. ``offer`` takes changes in, ``run`` writes them out."""
+
+    malformed = b'{"type":"MODIFIED","object":{"kind":\n'
 
     def __init__(
         self,
@@ -59,17 +58,9 @@ class Watch:
         encode: Callable[[Object], bytes] | None,
     ) -> None:
         """``encode`` is for clients that want another form of the object; None: JSON, shared with other watches."""
-        self.res, self.resource, self.namespace = res, res.plural, namespace
-        self.labels, self.fields, self._encode = labels, fields, encode
+        super().__init__(res.plural, namespace)
+        self.res, self.labels, self.fields, self._encode = res, labels, fields, encode
         self._after = 0  # versions up to this one have been seen
-        self._time = asyncio.get_running_loop().time
-        self._pending: deque[tuple[float, bytes]] = deque()  # when each may be written, on the loop's clock
-        self._sent: deque[bytes] = deque(maxlen=REPEATED)
-        self._delay = 0.0
-        self._wake = asyncio.Event()
-        self._ending = self._stalled = False
-        self._budget: int | None = None  # bytes until the connection is cut
-        self._halved = False  # cut in the middle of the next line
 
     def begin(self, rv: int, state: list[Object] | None = None) -> None:
         """Sends what comes after this version, and before that ``state``, for a client that has none."""
@@ -97,32 +88,6 @@ class Watch:
             self._ending = True
         self._wake.set()
 
-    def strike(self, fault: Fault) -> None:
-        """Lets this fault happen to the watch."""
-        match fault.kind:
-            case "gone":
-                self._forget_late()
-                self._pending.append((self._time(), error_line(expired(self._after))))
-                self._ending = True
-            case "end":
-                self._forget_late()
-                self._ending = True
-            case "stall":
-                self._stalled = True
-                self._pending.clear()
-            case "malformed":
-                self._add(b'{"type":"MODIFIED","object":{"kind":\n')
-            case "delay":
-                self._delay += fault.seconds
-                self._pending = deque((at + fault.seconds, each) for at, each in self._pending)
-            case "repeat":
-                self._pending.extendleft((self._time(), each) for each in reversed(self._sent))
-            case "truncate":
-                self._halved = True
-            case "cut" | "reset":
-                self._budget = fault.after_bytes
-        self._wake.set()
-
     async def run(
         self, response: web.StreamResponse, version: Callable[[], int], seconds: float, bookmarks: float | None
     ) -> bool:
@@ -148,30 +113,8 @@ class Watch:
                 async with asyncio.timeout_at(None if self._stalled else min(bookmark, end, late)):
                     await self._wake.wait()
 
-    async def _flush(self, response: web.StreamResponse) -> bool:
-        now, lines = self._time(), list[bytes]()
-        while self._pending and self._pending[0][0] <= now:
-            lines.append(self._pending.popleft()[1])
-        if self._halved and lines:
-            self._budget = len(lines[0]) // 2
-        self._sent.extend(lines)
-        data = b"".join(lines)
-        if self._budget is not None:
-            data = data[: self._budget]
-            self._budget -= len(data)
-        if data:
-            try:
-                await response.write(data)
-            except ConnectionError:
-                return False  # the client has gone this moment
-        return self._budget is None or self._budget > 0
-
-    def _add(self, added: bytes) -> None:
-        self._pending.append((self._time() + self._delay, added))
-
-    def _forget_late(self) -> None:
-        """Drops the lines that are not due yet: after the end, the client goes on from what it has."""
-        self._pending = deque(each for each in self._pending if each[0] <= self._time())
+    def _last_word(self) -> bytes:
+        return error_line(expired(self._after))
 
     def _matches(self, obj: Object) -> bool:
         return self.labels.matches(obj["metadata"].get("labels")) and self.fields.matches(obj)

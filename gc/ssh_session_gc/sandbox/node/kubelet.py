@@ -38,6 +38,8 @@ class Kubelet:
         """Told of each process as it starts, gets SIGTERM and ends, even where the cluster cannot be told."""
         self.processes: dict[tuple[str, str], Process] = {}
         """The latest process of each container, by the Pod's uid and the container's name."""
+        self.logs: dict[tuple[str, str], list[ContainerLog]] = {}
+        """What each container's latest run wrote and the one before it, which comes first; by the same key."""
         self.connected = asyncio.Event()
         self.connected.set()
         self.lag = 0.0
@@ -80,6 +82,8 @@ class Kubelet:
             if (worker := self._pods.get(uid)) is not None:
                 worker.report()
             self._look_at(pod)
+        for log in [log for runs in self.logs.values() for log in runs]:
+            log.changed.tell(log)  # those who read it hear of it only now
 
     def die(self) -> None:
         """Cuts the node's power for good: every process ends, and the cluster is not told."""
@@ -103,6 +107,9 @@ class Kubelet:
         process = Process(status.name, status.uid, status.namespace, container, program, self.now())
         process.log = ContainerLog(self.now)
         self.processes[status.uid, container] = process
+        runs = self.logs.setdefault((status.uid, container), [])
+        runs.append(process.log)
+        del runs[:-2]
         status.ip = status.ip or self.address()
         state = status.containers[container]
         state.state, state.id = running(process), f"containerd://{self._rng.getrandbits(256):064x}"
@@ -116,6 +123,23 @@ class Kubelet:
             process.log.end()
             process.stirred.set()
             self.ended.tell(process)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the API server reaches it."""
+        return self.connected.is_set()
+
+    def log(self, pod: Object, container: str, *, previous: bool) -> ContainerLog | None:
+        """What a container's latest run wrote, or the one that ended before; None where there was none."""
+        uid = pod["metadata"]["uid"]
+        runs, worker = self.logs.get((uid, container), []), self._pods.get(uid)
+        if not runs or worker is None or not previous:
+            return runs[-1] if runs and worker is not None and not previous else None
+        status = worker.status.containers[container]
+        if not status.last:
+            return None
+        # While a container waits for its restart, its latest run is the one that ended before.
+        return runs[-1] if "waiting" in status.state else runs[0]
 
     def address(self) -> str:
         """An address for the next Pod."""
@@ -148,5 +172,6 @@ class Kubelet:
         worker = self._pods.pop(uid)
         for container in worker.status.containers:
             self.processes.pop((uid, container), None)
+            self.logs.pop((uid, container), None)
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler({"message": "kubelet failed", "exception": error})

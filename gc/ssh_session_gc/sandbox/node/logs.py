@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ssh_session_gc.sandbox.api.listeners import Listeners
+from ssh_session_gc.sandbox.api.objects import timestamp
 
 
 class LogLine(NamedTuple):
@@ -15,6 +16,14 @@ class LogLine(NamedTuple):
 
     at: float
     text: bytes
+    exactly: str = ""
+    """The time as the node wrote it, where that is known."""
+
+    @property
+    def stamp(self) -> str:
+        """RFC 3339 with nine digits after the point."""
+        nanoseconds = int(self.at % 1 * 1e9)
+        return self.exactly or f"{timestamp(self.at)[:-1]}.{nanoseconds:09}Z"
 
 
 @dataclass(eq=False)
@@ -31,7 +40,11 @@ class ContainerLog:
 
     def write(self, text: str | bytes) -> None:
         """Adds a line."""
-        self.lines.append(LogLine(self.now(), text.encode() if isinstance(text, str) else text))
+        self.add(LogLine(self.now(), text.encode() if isinstance(text, str) else text))
+
+    def add(self, line: LogLine) -> None:
+        """Adds a line with a time of its own."""
+        self.lines.append(line)
         self.changed.tell(self)
 
     def end(self) -> None:
