@@ -21,6 +21,7 @@ from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, NODES, P
 from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import manifests
+from ssh_session_gc.sandbox.containerssh.log import LogLevel
 from ssh_session_gc.sandbox.containerssh.manifests import OWNER, OWNER_NAMESPACE
 from ssh_session_gc.sandbox.containerssh.process import NAMESPACE, POD_START, ContainerSSH
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
@@ -50,6 +51,7 @@ class World:
         program: Program | None = None,
         images: Mapping[str, Program] | None = None,
         clean_shutdown: bool = False,
+        log_level: LogLevel = "debug",
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         tokens: Mapping[str, Identity] | None = None,
@@ -59,7 +61,7 @@ class World:
         """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
         ahead. ``stamp``: sessions carry their creator's name and uid. ``node_silence``: seconds until a node that is
         cut off counts as unreachable. ``program``: how containers behave; ``images``: where theirs says otherwise.
-        ``clean_shutdown``: see ``ContainerSSH``. ``port``: 0 takes a free one."""
+        ``clean_shutdown``, ``log_level``: see ``ContainerSSH``. ``port``: 0 takes a free one."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self.clock_offset = 0.0
@@ -83,7 +85,12 @@ class World:
         )
         rng = random.Random(seed + 1)  # noqa: S311 - names
         self.containerssh = ContainerSSH(
-            self.store, stamp=stamp, pod_start=pod_start, clean_shutdown=clean_shutdown, rng=rng
+            self.store,
+            stamp=stamp,
+            pod_start=pod_start,
+            clean_shutdown=clean_shutdown,
+            log_level=log_level,
+            rng=rng,
         )
         self._port = port
         self._scheduler = Scheduler(self.store)
@@ -153,6 +160,10 @@ class World:
     def close(self, session: TrueSession) -> None:
         """Has the session's user leave."""
         self.containerssh.close(session)
+
+    def leave(self, session: TrueSession) -> None:
+        """Has the session's user be gone after ``ssh -t HOST true``; ContainerSSH logs it and leaves the Pod."""
+        self.containerssh.leave(session)
 
     def crash(self, process: Process | None = None) -> None:
         """Kills a ContainerSSH process, the oldest by default; the kubelet starts it again in the same Pod."""

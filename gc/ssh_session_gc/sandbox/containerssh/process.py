@@ -2,19 +2,20 @@
 
 Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/pod.go``): it waits
 ``podStart`` for a Pod and then gives up without deleting it, and all its memory is in one process. Keeps the truth
-about every session up to date. What its Pods look like, ``manifests`` knows.
+about every session up to date. What its Pods look like, ``manifests`` knows, and what its log looks like, ``log``.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 from ssh_session_gc.sandbox.api.objects import PODS, Change
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
-from ssh_session_gc.sandbox.containerssh import manifests
+from ssh_session_gc.sandbox.containerssh import log, manifests
+from ssh_session_gc.sandbox.containerssh.log import Entry, Login, LogLevel
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import DISRUPTED
@@ -23,6 +24,10 @@ from ssh_session_gc.sandbox.node.programs import Process
 NAMESPACE = "ssh-sessions"
 POD_START = 60.0
 """Seconds that ContainerSSH waits for a Pod (its ``timeouts.podStart``)."""
+POD_STOP = 60.0
+"""Seconds for which ContainerSSH tries to delete a Pod (its ``timeouts.podStop``)."""
+RETRY = 10.0
+"""Seconds between two of these attempts (recorded)."""
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Replica:
 
     process: Process
     kubelet: Kubelet
+    log_level: LogLevel = "debug"
     sessions: dict[str, TrueSession] = field(default_factory=dict)
     waiting: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -38,6 +44,19 @@ class Replica:
     def online(self) -> bool:
         """Whether it and the API server reach each other."""
         return self.kubelet.connected.is_set()
+
+    def begin(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Does something in the background for as long as it runs."""
+        task = asyncio.create_task(work, name=name)
+        self.waiting.add(task)
+        task.add_done_callback(self.waiting.discard)
+
+    def write(self, *entries: Entry) -> None:
+        """Writes to its log what is not below the level, while it runs."""
+        if self.process.alive:
+            for entry in entries:
+                if entry.passes(self.log_level):
+                    self.process.log.write(entry.text(self.process.log.now()))
 
 
 class ContainerSSH:
@@ -52,13 +71,16 @@ class ContainerSSH:
         stamp: bool = False,
         pod_start: float = POD_START,
         clean_shutdown: bool = False,
+        log_level: LogLevel = "debug",
         rng: random.Random | None = None,
     ) -> None:
         """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
         ``clean_shutdown``: after SIGTERM a process ends as soon as it has no session left, and closes those that are
-        left when its time is over. Otherwise it takes its time and dies, as in the recordings."""
+        left when its time is over. Otherwise it takes its time and dies, as in the recordings.
+        ``log_level``: "notice" leaves only the errors in the log."""
         self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
         self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
+        self._log_level = log_level
         self._rng = rng or random.Random()  # noqa: S311 - connection ids
         self.replicas: list[Replica] = []
         """The processes that run, oldest first."""
@@ -99,53 +121,97 @@ class ContainerSSH:
         if not taking:
             raise LookupError("no ContainerSSH takes connections")
         server = taking[replica]
-        connection, address = f"{self._rng.getrandbits(128):032x}", f"10.1.2.{self._rng.randrange(1, 255)}"
-        pod = manifests.session(user, connection, address, image, labels or {}, annotations or {})
+        login = Login(f"{self._rng.getrandbits(128):032x}", f"10.1.2.{self._rng.randrange(1, 255)}", user)
+        pod = manifests.session(user, login.connection, login.address, image, labels or {}, annotations or {})
         metadata = pod["metadata"]
         if self._stamp:
             metadata["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
             metadata["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
-        made = self._store.create(PODS, self._namespace, pod)["metadata"]
-        session = TrueSession(made["uid"], made["name"], user, self._store.now(), server.process)
+        server.write(*log.connected(login))
+        try:
+            made = self._store.create(PODS, self._namespace, pod)["metadata"]
+        except Refusal as error:
+            server.write(*log.not_created(login, str(error)))
+            raise
+        session = TrueSession(made["uid"], made["name"], user, self._store.now(), server.process, login)
         self.sessions[session.uid] = server.sessions[session.uid] = session
-        task = asyncio.create_task(self._give_up_if_late(session), name=f"podStart {session.name}")
-        server.waiting.add(task)
-        task.add_done_callback(server.waiting.discard)
+        server.write(log.waits(login, session.name))
+        server.begin(self._give_up_if_late(session, server), f"podStart {session.name}")
         return session
 
     def close(self, session: TrueSession) -> None:
-        """Has the user leave: ContainerSSH deletes the Pod if it still remembers it and reaches the API server."""
-        if not session.creator.alive or session.given_up or session.closed:
+        """Has the user leave: ContainerSSH deletes the Pod if it still remembers it and reaches the API server, and
+        otherwise tries again for a minute."""
+        replica = self._serving(session)
+        if replica is None:
             return
-        replica = next(r for r in self.replicas if r.process is session.creator)
+        replica.write(log.disconnected(session.login), log.removes(session.login, session.name))
         self._close(session, replica)
         if self._clean and replica.process.terminating.is_set():
             self._leave_if_idle(replica)
 
-    def _close(self, session: TrueSession, replica: Replica) -> None:
-        if not replica.online:
-            # The real one tries for a minute before it gives up.
-            session.given_up = True
+    def leave(self, session: TrueSession) -> None:
+        """Has the user be gone after ``ssh -t HOST true``: ContainerSSH's log tells so, and the Pod stays (recorded).
+        Does nothing where the Pod is not up yet, as no program can have run in it."""
+        replica = self._serving(session)
+        if replica is None or not session.up:
             return
-        session.closed = True
+        session.given_up, session.left = True, self._store.now()
+        replica.write(log.exited(session.login, 0), log.disconnected(session.login))
+        if self._clean and replica.process.terminating.is_set():
+            self._leave_if_idle(replica)
+
+    def _serving(self, session: TrueSession) -> Replica | None:
+        """The process in which somebody still counts as the session's user."""
+        if session.given_up or session.closed:
+            return None
+        return next((replica for replica in self.replicas if replica.process is session.creator), None)
+
+    def _close(self, session: TrueSession, replica: Replica) -> None:
+        if replica.online:
+            self._delete(session, replica)
+            return
+        session.given_up = True
+        if replica.process.alive:
+            replica.begin(self._delete_later(session, replica), f"podStop {session.name}")
+
+    def _delete(self, session: TrueSession, replica: Replica) -> None:
+        session.given_up, session.closed = False, True
         self._closing.add(session.uid)
         try:
             self._store.delete(PODS, self._namespace, session.name, uid=session.uid)
         except Refusal as error:
             if error.code not in (404, 409):
                 raise
+        replica.write(log.removed(session.login, session.name))
 
-    async def _give_up_if_late(self, session: TrueSession) -> None:
+    async def _delete_later(self, session: TrueSession, replica: Replica) -> None:
+        reason = log.unreachable(self._namespace, session.name)
+        for attempt in range(int(POD_STOP / RETRY)):
+            if attempt and replica.online:
+                self._delete(session, replica)
+                return
+            replica.write(log.not_removed(session.login, session.name, reason, last=False))
+            await asyncio.sleep(RETRY)
+        replica.write(log.not_removed(session.login, session.name, reason, last=True))
+
+    async def _give_up_if_late(self, session: TrueSession, replica: Replica) -> None:
         await asyncio.sleep(self._pod_start)
+        if session.given_up or session.closed:
+            return
         try:
             pod = self._store.get(PODS, self._namespace, session.name)
         except Refusal:
             return
-        session.given_up = pod["status"].get("phase") == "Pending"
+        if pod["status"].get("phase") == "Pending":
+            session.given_up = True
+            replica.write(*log.came_too_late(session.login, session.name))
 
     def _process_started(self, kubelet: Kubelet, process: Process) -> None:
         if process.namespace == self._owner_namespace and process.container == "containerssh":
-            self.replicas.append(Replica(process, kubelet))
+            replica = Replica(process, kubelet, self._log_level)
+            self.replicas.append(replica)
+            replica.write(*log.start())
 
     def _process_stopping(self, process: Process) -> None:
         for replica in [r for r in self.replicas if r.process is process and self._clean]:
@@ -172,6 +238,10 @@ class ContainerSSH:
         session = self.sessions.get(change.object["metadata"].get("uid", "")) if change.resource is PODS else None
         if session is None:
             return
+        if not session.up and change.object["status"].get("phase") == "Running":
+            session.up = True
+            if (replica := self._serving(session)) is not None and replica.online:
+                replica.write(*log.is_up(session.login, session.name))
         if change.type == "DELETED":
             session.gone = True
         asked = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]

@@ -6,6 +6,7 @@ Does not know how a session comes to its end: ``process`` does.
 
 from dataclasses import dataclass
 
+from ssh_session_gc.sandbox.containerssh.log import Login
 from ssh_session_gc.sandbox.node.programs import Process
 
 
@@ -18,8 +19,14 @@ class TrueSession:
     user: str
     created: float
     creator: Process
+    login: Login
+    up: bool = False
+    """Its Pod has come up."""
     given_up: bool = False
-    """Nobody uses it and ContainerSSH has not deleted it: its Pod came too late, or the deletion failed."""
+    """Nobody uses it and ContainerSSH has not deleted it: its Pod came too late, its user left without being noticed,
+    or the deletion has failed up to now."""
+    left: float | None = None
+    """The time at which its user left and only ContainerSSH's log told so."""
     closed: bool = False
     """Its user left and ContainerSSH has deleted it."""
     finished: bool = False
@@ -32,6 +39,11 @@ class TrueSession:
     """The cluster deleted it then: its node was lost, or drained."""
     gone: bool = False
     """The Pod is no more."""
+
+    @property
+    def connection(self) -> str:
+        """The id of its user's connection."""
+        return self.login.connection
 
     @property
     def live(self) -> bool:
