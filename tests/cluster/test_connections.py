@@ -1,5 +1,7 @@
 """Which lines are about which session, and what is kept of whom."""
 
+from typing import Any
+
 from ssh_session_gc.cluster.connections import ROOM, Connections
 from ssh_session_gc.core.connections import UNHEARD, Line, Said, Speaker
 from ssh_session_gc.core.model import Session
@@ -27,7 +29,7 @@ class Known:
         self.told: list[str | None] = []
         self.connections.changes.subscribe(self.told.append)
 
-    def add(self, uid: str, number: int = 1, at: float = T, **more: bool) -> None:
+    def add(self, uid: str, number: int = 1, at: float = T, **more: Any) -> None:
         """A session comes."""
         self.sessions[uid] = session(at, uid=uid, name=f"pod-{uid}", connection_id=identity(number), **more)
         self.connections.changed(uid)

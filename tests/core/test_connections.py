@@ -1,6 +1,7 @@
 """What was said of a connection adds up the same in whatever order, and however often, it is heard."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +76,7 @@ def test_what_was_given_up() -> None:
     assert known.open is None
 
 
-def named(uid: str, created: float, **more: bool) -> Session:
+def named(uid: str, created: float, **more: Any) -> Session:
     """A session of the connection."""
     return session(created, uid=uid, connection_id=ID, **more)
 

@@ -1,5 +1,7 @@
 """Abandoned: its owner's word, never its silence."""
 
+from typing import Any
+
 from hypothesis import given
 
 from ssh_session_gc.core.connections import UNHEARD, Connection, Moment, Said, Speaker
@@ -20,7 +22,7 @@ ENDED = Connection(A, T, opened=Moment(T, T), closed=Moment(T + 20, T + 20.5))
 GIVEN_UP = Connection(A, T, opened=Moment(T, T), given_up=T + 60.0, how=Said.WAIT_FAILED)
 
 
-def why(connection: Connection, policy: Policy = POLICY, **more: bool) -> str:
+def why(connection: Connection, policy: Policy = POLICY, **more: Any) -> str:
     """What the rule says of the session."""
     case = Case(session(**more), Known(ALIVE, None, connection), policy, T + 300)
     return abandoned.why(case, abandoned.due(case.session, case.known, policy))
