@@ -1,5 +1,6 @@
 """A recording served again: the same objects and events, each at its time."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import aiohttp
 import pytest
 
 from ssh_session_gc.sandbox import Replay
+from ssh_session_gc.sandbox.api.objects import PODS
 from tests.sandbox.api.serving import Lines
 from tests.support import advance, eventually
 
@@ -18,6 +20,7 @@ PATHS = {
     "session-pods": "/api/v1/namespaces/ssh-sessions/pods",
 }
 SESSIONS = PATHS["session-pods"]
+REAL = Path(__file__).parents[1] / "data" / "recordings" / "real"
 CRASH = next(path for path in RECORDINGS if path.stem == "crash")
 
 
@@ -117,3 +120,75 @@ async def test_nothing_is_left_running() -> None:
         await eventually(lambda: replay.server.watches == 1, "a watch")
         response.close()
     assert replay.server.watches == 0
+
+
+async def test_logs_and_metrics_are_served_as_recorded() -> None:
+    lines = [line for line in recorded(REAL / "real-crash.jsonl") if line.get("stream") == "owner-log"]
+    async with Replay(REAL / "real-crash.jsonl", metrics_port=0) as replay:
+        owners = _owners(replay)
+        crashed, other = sorted(owners)
+        assert owners[crashed] != owners[other]
+        assert all(ip.startswith("127.0.0.") for ip in owners.values())
+        async with aiohttp.ClientSession(replay.server.url) as http:
+
+            async def log(query: str = "") -> tuple[int, list[str]]:
+                where = f"{PATHS['owner-pods']}/{crashed}/log?container=containerssh&timestamps=true&{query}"
+                async with http.get(where) as response:
+                    return response.status, (await response.text()).splitlines()
+
+            def told(count: int, until: float) -> list[str]:
+                return [
+                    line["line"]
+                    for line in lines
+                    if (line["pod"], line["restartCount"]) == (crashed, count)
+                    and "line" in line
+                    and line["t"] <= until
+                ]
+
+            follower = asyncio.create_task(log("follow=true"))
+            await advance(5)
+            assert await log() == (200, told(0, 5))
+            assert (await log("previous=true"))[0] == 400
+            for pod in owners:
+                kind, text = await _scraped(replay, owners[pod])
+                assert kind.startswith("text/plain")
+                connections = {crashed: 2, other: 1}[pod]
+                assert f'containerssh_ssh_current_connections{{country="XX"}} {connections}.000000\n' in text
+            await advance(7)
+            assert await follower == (200, told(0, 12))
+            assert await log() == (200, told(1, 12))
+            assert await log("previous=true") == (200, told(0, 12))
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await _scraped(replay, owners[crashed])
+            assert "connections_total" in (await _scraped(replay, owners[other]))[1]
+        assert _owners(replay) == owners
+
+
+def _owners(replay: Replay) -> dict[str, str]:
+    """The owner Pods' addresses."""
+    pods = replay.store.list(PODS, "containerssh")
+    assert all(pod["status"]["podIPs"] == [{"ip": pod["status"]["podIP"]}] for pod in pods)
+    return {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods}
+
+
+async def _scraped(replay: Replay, address: str) -> tuple[str, str]:
+    """The type and the text of a Pod's metrics."""
+    url = f"http://{address}:{replay.metrics_port}/metrics"
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        return response.headers["Content-Type"], await response.text()
+
+
+@pytest.mark.parametrize("path", sorted(REAL.glob("*.jsonl")), ids=lambda path: path.stem)
+async def test_every_recording_with_logs_can_be_served(path: Path) -> None:
+    lines = recorded(path)
+    async with Replay(path, metrics_port=0) as replay, aiohttp.ClientSession(replay.server.url) as http:
+        await advance(replay.length + 1)
+        for name in _owners(replay):
+            last = max(line["restartCount"] for line in lines if line.get("pod") == name)
+            told = [
+                line["line"].partition(" ")[2]
+                for line in lines
+                if (line.get("pod"), line.get("restartCount")) == (name, last) and "line" in line
+            ]
+            async with http.get(f"{PATHS['owner-pods']}/{name}/log?container=containerssh") as response:
+                assert (await response.text()).splitlines() == told

@@ -1,9 +1,9 @@
 """The API server: keeps the cluster's objects and serves them over HTTP, as kube-apiserver does.
 
     server                            routes a request: who it is from, what it is for, whether it is allowed
-      nonresource handlers watches logs    answer it
+      nonresource handlers watches    answer it, and so does logs
         request responses             take it in, and word the answer
-        list patch watch stream tables    a part of Kubernetes' API each
+        list patch watch stream tables  a part of Kubernetes' API each
       faults strikes                  break it on request
     storage                           the objects; in-process, too
       strategy defaults names         what the server decides of a new object or a change

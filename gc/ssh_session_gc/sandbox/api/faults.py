@@ -1,6 +1,6 @@
-"""Faults: what goes wrong on request, with requests to come and with running watches.
+"""Faults: what goes wrong on request, with requests to come and with running watches and logs.
 
-Knows which requests a fault is for and how often it strikes. What it then does, ``strikes`` and ``watch`` know.
+Knows which requests a fault is for and how often it strikes. What it then does, ``strikes`` and ``stream`` know.
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ class Faults:
         """Seconds by which the clocks of several API servers are ahead, which answer in turn."""
         self._answers = 0
         self.watches: dict[RunningWatch, None] = {}
-        """The running watches, in the order in which they began."""
+        """The running watches and logs ("pods/log"), in the order in which they began."""
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:

@@ -1,6 +1,6 @@
 """Strikes: what a fault does to a request before it is answered, and to its answer.
 
-What a fault does to a running watch, ``watch`` knows, and which request it is for, ``faults``.
+What a fault does to a running watch or log, ``stream`` knows, and which request it is for, ``faults``.
 """
 
 import asyncio
