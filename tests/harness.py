@@ -91,7 +91,8 @@ class Running:
         session = self.session(user)
         assert session is not None
         owners = self.daemon.cluster.owners
-        return evidence(session, self.verdict(user), owners, self.settings.policy, self.api.time.now())
+        said = self.daemon.cluster.connection(session.uid)
+        return evidence(session, self.verdict(user), owners, self.settings.policy, self.api.time.now(), said)
 
     def logged(self, event: str) -> list[EventDict]:
         """The log lines of one kind."""
