@@ -26,7 +26,14 @@ from ssh_session_gc.sandbox import Program, TrueSession, World
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 
-POLICY = Policy(max_age=120.0, owner_grace=3.0, clock_tolerance=1.0, start_timeout=6.0, finished_grace=3.0)
+POLICY = Policy(
+    max_age=120.0,
+    owner_grace=3.0,
+    abandoned_grace=3.0,
+    clock_tolerance=1.0,
+    start_timeout=6.0,
+    finished_grace=3.0,
+)
 DRAIN = 5.0
 """Seconds that a replica takes to drain."""
 PATIENCE = 30.0
@@ -77,11 +84,14 @@ class Script:
         world, tell = self._world, self._story.tell
         alice = self._open("alice", replica=0)
         self._open("bob", replica=1)
+        grace = self._open("grace", "for a command with a terminal (ssh -t HOST true)", replica=1)
         self._open("erin", "with an image that cannot be pulled", image="ghcr.io/example/shell:missing")
         self._open("frank", "and his shell will end by itself", program='{"exits_after": 2.5, "exit_code": 3}')
         await asyncio.sleep(4)
         tell("alice leaves: ContainerSSH deletes her Pod itself", "cyan")
         world.close(alice)
+        tell("grace's command printed nothing and she is gone: ContainerSSH lives, and leaves her Pod there", "cyan")
+        world.leave(grace)
         await asyncio.sleep(4.5)
 
         tell(f"a rollout: the old replicas drain for {DRAIN:g} s, and bob's is still his", "cyan")

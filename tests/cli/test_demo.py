@@ -13,8 +13,8 @@ from ssh_session_gc.sandbox.api.objects import PODS
 from tests.support import advance
 
 LAST_LINE = re.compile(
-    r"demo: sessions=[1-9]\d* collected=[1-9]\d* OverAge=[1-9]\d* Ownerless=[1-9]\d* StartTimeout=[1-9]\d* "
-    r"Finished=[1-9]\d* live_sessions_lost=0 orphans_left=0"
+    r"demo: sessions=[1-9]\d* collected=[1-9]\d* OverAge=[1-9]\d* Ownerless=[1-9]\d* Abandoned=[1-9]\d* "
+    r"StartTimeout=[1-9]\d* Finished=[1-9]\d* live_sessions_lost=0 orphans_left=0"
 )
 
 
