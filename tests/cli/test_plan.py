@@ -23,7 +23,8 @@ def test_plan_on_a_pipe_is_plain_and_stable(monkeypatch: Patch, capsys: Capture)
     owners, sessions, summary = end.out.split("\n\n")
     assert [line.split()[2] for line in owners.splitlines()] == ["STATE", "Running", "Ended", "Running"]
     head, *rows = sessions.splitlines()
-    assert re.split(" {3,}", head) == ["SESSION", "USER", "AGE", "PHASE", "OWNER", "VERDICT", "REASON", "DUE"]
+    told = ["SESSION", "USER", "AGE", "PHASE", "CONNECTED", "OWNER", "VERDICT", "REASON", "DUE"]
+    assert re.split(" {3,}", head) == told
     assert [row.split()[1] for row in rows] == ["frank", "alice", "bob", "grace", "heidi", "erin", "carol", "dave"]
     assert not any(line.endswith(" ") for line in end.out.splitlines())
     assert summary == (
@@ -43,7 +44,8 @@ def test_plan_as_json_keeps_the_contract(monkeypatch: Patch, capsys: Capture) ->
         assert owner["state"] in ("Running", "Starting", "Ended", "Unreachable")
     names = ["namespace", "name", "uid", "user", "connectionId", "phase", "ageSeconds"]
     for session in plan["sessions"]:
-        assert list(session) == [*names, "verdict", "reason", "due", "owner", "evidence"]
+        assert list(session) == [*names, "connected", "verdict", "reason", "due", "owner", "evidence"]
+        assert session["connected"] in (True, False, None)
         assert session["verdict"] in list(Action)
         assert session["reason"] in (None, *Reason)
         assert isinstance(session["ageSeconds"], int)

@@ -33,7 +33,7 @@ def test_a_narrow_terminal_says_what_it_left_out(tmp_path: Path) -> None:
     with Terminal(tmp_path, "ssh-session-gc", "plan", "--sandbox", columns=72) as terminal:
         assert terminal.ends() == 0
         assert "containerssh-2p46c   bob     40m   Collect   Ownerless      1" in terminal.text
-        assert "too narrow for PHASE, OWNER: widen the terminal" in terminal.text
+        assert "too narrow for PHASE, CONNECTED, OWNER: widen the terminal" in terminal.text
         assert "…" not in terminal.text
 
 

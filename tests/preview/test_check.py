@@ -45,10 +45,10 @@ def cluster(**more: Any) -> World:
 def rules(*, without: str = "") -> list[PolicyRule]:
     """The rules that the daemon needs, without one permission ("delete pods ssh-sessions")."""
     return [
-        PolicyRule((verb,), (resource.plural,), (resource.group,), (name,) if name else (), namespace)
+        PolicyRule((verb,), (resource.qualified,), (resource.group,), (name,) if name else (), namespace)
         for resource, namespace, verbs, _, name in needs(Settings())
         for verb in verbs
-        if f"{verb} {resource.plural} {namespace}" != without
+        if f"{verb} {resource.qualified} {namespace}" != without
     ]
 
 
@@ -100,6 +100,7 @@ async def test_the_permissions_are_exactly_those_that_the_daemon_uses(tmp_path: 
             for verb in ("get", "list", "watch")
         ),
         *((verb, "pods", "containerssh", "nobody is Ownerless", "") for verb in ("get", "list", "watch")),
+        ("get", "pods/log", "containerssh", "unstamped sessions without an owner stay longer", ""),
     ],
 )
 async def test_each_missing_permission(

@@ -90,7 +90,7 @@ async def test_a_past_is_told_in_the_time_that_it_takes(tmp_path: Path) -> None:
 
 
 async def test_what_nobody_could_have_seen_is_said(tmp_path: Path) -> None:
-    async with World() as world:
+    async with World(log_level="notice") as world:
         world.deploy()
         await world.ready()
         await advance(5)

@@ -50,6 +50,7 @@ class Happenings:
             # Users
             self.open: 40,
             self.close: 12,
+            self.leave: 6,
             # Owners
             self.crash: 9,
             self.crash_sidecar: 1,
@@ -113,6 +114,10 @@ class Happenings:
     def close(self) -> None:
         """Somebody leaves."""
         self._world.close(self._rng.choice(self._world.live()))
+
+    def leave(self) -> None:
+        """Somebody is gone after a command with a terminal, and ContainerSSH leaves the Pod there."""
+        self._world.leave(self._rng.choice(self._world.live()))
 
     def _reconnect(self, process: Process) -> None:
         """Whoever was thrown out is back as soon as there is a server again."""

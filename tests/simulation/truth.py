@@ -70,6 +70,8 @@ class Truth:
                 self._over_for(session.creator) < self._policy.owner_grace - BY_SUCCESSOR
             ):
                 return f"its owner has ended {self._over_for(session.creator):.3f} s ago"
+            case Reason.ABANDONED if session.live:
+                return "somebody is in it"
             case Reason.FINISHED if not session.finished:
                 return "it has not finished"
             case Reason.FINISHED if (

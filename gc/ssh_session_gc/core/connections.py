@@ -28,7 +28,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.model import Ownership, Session
 
 APART = 2.0
 """Seconds by which the creation of one Pod must be later than that of another for it to be the newer one. Both times
@@ -125,6 +125,17 @@ def heard(known: Connection, line: Line, speaker: Speaker) -> Connection:
             changes |= {"given_up": line.at, "how": line.said}
     made = msgspec.structs.replace(known, **changes)
     return known if made == known else made
+
+
+def connected(session: Session, connection: Connection, ownership: Ownership | None) -> bool | None:
+    """Whether somebody is connected to a session; None where nobody can tell.
+
+    With its last owner its connection has ended, too. A persistent session is labelled with its first connection for
+    ever, which tells nothing of those after it.
+    """
+    if ownership is not None and ownership.since is not None:
+        return False
+    return None if session.persistent else connection.open
 
 
 def _later(known: Moment | None, line: Line) -> Moment:

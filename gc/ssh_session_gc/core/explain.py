@@ -74,27 +74,27 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
     session, tolerance = case.session, case.policy.clock_tolerance
     if session.stamp_uid and owner.pod_uid != session.stamp_uid:
         return False, f"the session is stamped as made by Pod {session.stamp_name or session.stamp_uid}"
-    if told := by_log(session, case.known.owners, case.known.connection, tolerance):
+    told = by_log(session, case.known.owners, case.known.connection, tolerance)
+    if told and told.owner is not owner:
         speaker = case.known.connection.speaker
-        if told.owner is not owner:
-            return False, f"the log of {speaker.pod if speaker else 'another'} names its connection"
-        return True, "its log names the session's connection"
-    if owner.earliest_start > session.created + tolerance and not (session.stamp_uid and owner.first):
+        return False, f"the log of {speaker.pod if speaker else 'another'} names its connection"
+    if not told and owner.earliest_start > session.created + tolerance and not (session.stamp_uid and owner.first):
         later = f"{format_duration(owner.earliest_start - session.created)} after the session was created"
         slack = f" (clock-tolerance {format_duration(tolerance)})"
         if owner.state is OwnerState.STARTING:
             return False, f"has yet to start, {later} at the earliest{slack}"
         return False, f"started {later}{slack}"
+    by = "; its log names the session's connection" if told else ""
     ended, start = owner.finished, case.at(owner.earliest_start)
     if ended is None:
         return True, {
             OwnerState.RUNNING: f"was running when it was created, since {start}, and still is",
             OwnerState.STARTING: "may have started before its status says so",
             OwnerState.UNREACHABLE: "its node does not report; it may still be running",
-        }[owner.state]
+        }[owner.state] + by
     if ended < session.created - tolerance:
         return False, f"had ended {format_duration(session.created - ended)} before the session was created"
-    return True, f"was running when it was created, but ended at {case.at(ended)}"
+    return True, f"was running when it was created, but ended at {case.at(ended)}{by}"
 
 
 def _exempt(case: Case) -> list[str]:

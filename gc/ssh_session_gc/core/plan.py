@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ssh_session_gc.core.connections import UNHEARD, Connection
+from ssh_session_gc.core.connections import UNHEARD, Connection, connected
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Action, Incarnation, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
@@ -37,6 +37,11 @@ class Row(NamedTuple):
     verdict: Verdict
     evidence: str
     connection: Connection = UNHEARD
+
+    @property
+    def connected(self) -> bool | None:
+        """Whether somebody is connected to it; None where nobody can tell."""
+        return connected(self.session, self.connection, self.verdict.ownership)
 
 
 class Plan(msgspec.Struct, frozen=True):

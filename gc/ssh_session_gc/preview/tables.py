@@ -13,7 +13,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ssh_session_gc.core.connections import Connection, Moment
 from ssh_session_gc.core.model import Action, Incarnation, Reason
 from ssh_session_gc.core.plan import Plan, Row
 from ssh_session_gc.core.text import counted
@@ -112,14 +111,18 @@ def due(row: Row, now: float) -> str:
     return f"in {format_age(at - now)}" if at > now else f"{format_age(now - at)} ago"
 
 
-def connected(connection: Connection, now: float) -> str:
-    """Whether somebody is connected, and since when, as the owner's log tells it."""
-    match connection.open, connection.opened, connection.ended:
-        case True, Moment(at=at), _:
-            return f"yes, {format_age(now - at)}"
-        case False, _, float() as at:
-            return f"no, {format_age(now - at)}"
-    return "unknown"
+def _connected(row: Row, now: float) -> str:
+    """Whether somebody is connected, and since when."""
+    owned, opened, ended = row.verdict.ownership, row.connection.opened, row.connection.ended
+    match row.connected:
+        case None:
+            return "unknown"
+        case True:
+            since = None if opened is None else opened.at
+        case False:
+            since = ended if ended is not None or owned is None else owned.since
+    word = "yes" if row.connected else "no"
+    return word if since is None else f"{word}, {format_age(max(0.0, now - since))}"
 
 
 def _due_now(plan: Plan, reason: Reason) -> int:
@@ -137,18 +140,18 @@ def _owners(plan: Plan) -> list[Column]:
 
 
 def _sessions(plan: Plan, *, wide: bool) -> list[Column]:
-    headings = ["SESSION", "USER", "AGE", "PHASE", "OWNER", "VERDICT", "REASON", "DUE"]
+    headings = ["SESSION", "USER", "AGE", "PHASE", "CONNECTED", "OWNER", "VERDICT", "REASON", "DUE"]
     more = ["CLIENT", "CONNECTION", "UID", "STAMP", "EVIDENCE"] if wide else []
     return _columns((*headings, *more), (_cells(row, plan.now, wide=wide) for row in plan.rows))
 
 
 def _cells(row: Row, now: float, *, wide: bool) -> Sequence[str]:
-    session, verdict, evidence, connection = row
+    session, verdict, evidence, _ = row
     owner = verdict.ownership.owner if verdict.ownership else None
     state = session.waiting or session.phase or NONE
     cells = [session.name, session.user or NONE, format_age(now - session.created)]
     cells += ["Terminating" if session.deletion is not None else state]
-    cells += [connected(connection, now), owner.pod if owner else NONE]
+    cells += [_connected(row, now), owner.pod if owner else NONE]
     cells += [verdict.action, verdict.reason or NONE, due(row, now)]
     if wide:
         cells += [session.client_ip or NONE, session.connection_id or NONE, session.uid]
