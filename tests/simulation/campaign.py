@@ -119,7 +119,7 @@ class Campaign:
                 await self._start()
             stack.push_async_callback(self._stop_all)
             await asyncio.sleep(QUIET)
-            self._idle = tasks()
+            self._idle = tasks() - self._logs()
             for _ in range(STEPS):
                 await self._step()
                 await self._revive()
@@ -323,5 +323,13 @@ class Campaign:
         # Whoever asks for the lease again and again does so on one spare connection after the other.
         spare = Counter({"RequestHandler.start": SPARE * len(self._replicas) if self._elections else 0})
         watches = Counter({"watches": self._world.server.watches - 3 * len(self._replicas)})
-        if left := tasks() + watches - self._idle - spare:
+        if left := tasks() + watches - self._idle - spare - self._logs():
             raise Broken(f"tasks are left behind: {dict(left)}")
+        running = sum(owner.alive for replica in self._replicas for owner in replica.daemon.cluster.owners.owners)
+        if (followed := tasks()["OwnerLogs._follow"]) > running:
+            raise Broken(f"{followed} logs are followed, of {running} owners")
+
+    def _logs(self) -> Counter[str]:
+        """What it takes to follow the logs, those of a kubelet that does not answer included."""
+        names = ("OwnerLogs._follow", "RequestHandler._handle_request", "RequestHandler.start")
+        return Counter(dict.fromkeys(names, tasks()["OwnerLogs._follow"]))

@@ -68,7 +68,7 @@ async def test_the_metrics_of_the_contract(tmp_path: Path) -> None:
 
 async def test_every_reason_and_outcome_is_there_from_the_start(tmp_path: Path) -> None:
     async with World() as world, running(world.url, tmp_path) as gc:
-        for reason in ("OverAge", "Ownerless", "StartTimeout", "Finished"):
+        for reason in ("OverAge", "Ownerless", "Abandoned", "StartTimeout", "Finished"):
             assert gc.value("orphans", reason=reason) == 0
             for outcome in ("deleted", "gone", "changed", "dry_run", "forbidden", "error"):
                 assert gc.value("deletions_total", reason=reason, outcome=outcome) == 0
@@ -77,8 +77,9 @@ async def test_every_reason_and_outcome_is_there_from_the_start(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("settings", "streams"),
     [
-        ({}, {"session-pods", "owner-workload", "owner-pods"}),
-        ({"owner": None, "owner_selector": "app=containerssh"}, {"session-pods", "owner-pods"}),
+        ({}, {"session-pods", "owner-workload", "owner-pods", "owner-logs"}),
+        ({"owner_logs": False}, {"session-pods", "owner-workload", "owner-pods"}),
+        ({"owner": None, "owner_selector": "app=containerssh"}, {"session-pods", "owner-pods", "owner-logs"}),
         ({"owner": None, "policy": Policy(ownerless=False)}, {"session-pods"}),
     ],
 )
@@ -105,10 +106,10 @@ def series(scraped: tuple[int, str]) -> dict[str, float]:
     return {sample.labels["stream"]: sample.value for sample in synced.samples}
 
 
-STATES = {*SessionState, *OwnerState}
+STATES = {*SessionState, *OwnerState, *ConnectionState}
 CAUSES = {"closed", "expired", "unauthorized", "forbidden", "throttled", "refused", "malformed", "broken"}
 VERBS = {"get", "list", "watch", "create", "update", "delete"}
-RESOURCES = {"pods", "deployments", "namespaces", "events", "version"}
+RESOURCES = {"pods", "pods/log", "deployments", "namespaces", "events", "version"}
 ALLOWED: dict[str, Callable[[str], object]] = {
     "state": lambda text: text in STATES,
     "reason": lambda text: text in set(Reason),

@@ -22,7 +22,7 @@ from ssh_session_gc.core.connections import Speaker
 from ssh_session_gc.core.model import Incarnation, OwnerState
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Unreachable
-from ssh_session_gc.kube.logs import read
+from ssh_session_gc.kube.logs import ACCEPTED, read
 from ssh_session_gc.kube.reflector import SETTLED, cause_of, wait_after
 from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.settings import Settings
@@ -66,7 +66,7 @@ class OwnerLogs:
         """The cause of the present trouble, once it was logged."""
         self._strange: set[str] = set()
         """uids of the Pods whose log was reported not to be JSON."""
-        if settings.owner_logs:
+        if settings.owner_logs and settings.policy.ownerless:
             metrics.synced(self.stream, synced=False)
 
     async def follow(self, api: Api) -> None:
@@ -209,6 +209,7 @@ class _Reader:
             following=not previous,
             longest=LONGEST_LINE,
         )
+        opened = None if run is None else asyncio.get_running_loop().call_later(ACCEPTED, self._logs.opened, run)
         try:
             async with stream as lines:
                 if run is not None:
@@ -219,6 +220,9 @@ class _Reader:
             # A stream that lived is simply taken up again.
             if local() - begun < SETTLED:
                 raise
+        finally:
+            if opened is not None:
+                opened.cancel()
 
     def _take(self, text: bytes) -> None:
         stamp = text[:35].partition(b" ")[0]

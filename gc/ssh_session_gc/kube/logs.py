@@ -15,8 +15,11 @@ import aiohttp
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.resources import POD_LOGS
 
-SILENCE = 300.0
+SILENCE = 120.0
 """Seconds without a byte after which a log is asked for again. A quiet one and a dead one look the same."""
+ACCEPTED = 10.0
+"""Seconds without an answer after which a request counts as accepted. A kubelet sends its first byte with the first
+line, and an empty log has none; refusals come at once."""
 
 
 @asynccontextmanager

@@ -164,7 +164,7 @@ class LogStream(Stream):
                         return False
                     if not self._pending and (over or self._ending):
                         return True
-                late = self._pending[0][0] if self._pending else None
+                late = self._pending[0][0] if self._pending and not self._stalled else None
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(late):
                         await self._wake.wait()
