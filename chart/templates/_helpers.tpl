@@ -68,7 +68,7 @@ annotations:
 {{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end }}
 
-{{/* Whom the Ownerless rule looks at, as YAML: namespace and, of a workload, resource and name. Empty: nobody. */}}
+{{/* Whom the Ownerless and the Abandoned rule look at, as YAML: namespace and, of a workload, resource and name. Empty: nobody. */}}
 {{- define "ssh-session-gc.owner" -}}
 {{- $config := .Values.config -}}
 {{- if $config.ownerSelector -}}
@@ -92,7 +92,7 @@ Pod sees what the daemon sees. All are given, so that the Deployment says what h
 */}}
 {{- define "ssh-session-gc.env" -}}
 {{- $config := .Values.config -}}
-{{- $names := list "sessionNamespace" "sessionSelector" (empty $config.ownerSelector | ternary "owner" "ownerSelector") -}}
+{{- $names := list "sessionNamespace" "sessionSelector" (empty $config.ownerSelector | ternary "owner" "ownerSelector") "ownerLogs" -}}
 {{- if $config.ownerSelector }}{{ $names = append $names "ownerNamespace" }}{{ end -}}
 {{- if $config.ownerContainer }}{{ $names = append $names "ownerContainer" }}{{ end -}}
 {{- range concat $names (include "ssh-session-gc.durations" . | fromYamlArray) }}
@@ -121,7 +121,7 @@ Pod sees what the daemon sees. All are given, so that the Deployment says what h
 {{- end }}
 
 {{- define "ssh-session-gc.durations" -}}
-[maxAge, maxTtl, ownerGrace, clockTolerance, startTimeout, finishedGrace, deletionGrace, forceAfter]
+[maxAge, maxTtl, ownerGrace, abandonedGrace, clockTolerance, startTimeout, finishedGrace, deletionGrace, forceAfter]
 {{- end }}
 
 {{/* The arguments of the daemon: what no other command takes, or should not. */}}
