@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ssh_session_gc.daemon.daemon import StartError
-from ssh_session_gc.preview.permissions import lease_need, needs
+from ssh_session_gc.preview.permissions import Mark, ask, lease_need, needs
 from ssh_session_gc.preview.snapshot import CannotRead, find_one
 from ssh_session_gc.sandbox import Identity, PolicyRule, World
 from ssh_session_gc.sandbox.api.objects import DAEMONSETS, EVENTS, LEASES, NAMESPACES, PODS, STATEFULSETS
@@ -37,6 +37,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "by label": {"ownerSelector": "app=containerssh"},
     "by label elsewhere": {"ownerSelector": "app=containerssh", "ownerNamespace": "ssh"},
     "no owner": {"owner": "none"},
+    "no logs": {"ownerLogs": False},
+    "no logs by label": {"ownerLogs": False, "ownerSelector": "app=containerssh"},
     "dry": {"dryRun": "client"},
     "dry on the server": {"dryRun": "server"},
     "all in one namespace": {"sessionNamespace": "containerssh"},
@@ -59,7 +61,7 @@ def used(settings: Settings) -> set[Permission]:
     wanted = [*needs(settings), *([lease_need(settings.lease)] if settings.lease else [])]
     return {
         # A create cannot be confined to a name.
-        (verb, need.resource.group, need.resource.plural, need.namespace, need.name if verb != "create" else "")
+        (verb, need.resource.group, need.resource.qualified, need.namespace, need.name if verb != "create" else "")
         for need in wanted
         for verb in need.verbs
         # A client dry run sends no DELETE.
@@ -109,8 +111,10 @@ def test_nobody_deletes_outside_of_the_session_namespace(config: Mapping[str, An
     assert deletes == ([] if config.get("dryRun") == "client" else [("delete", "", "pods", sessions, "")])
     assert [each for each in allowed if each[0] == "create"] == [("create", "", "events", sessions, "")]
     assert not [each for each in allowed if "*" in each]
-    # Subresources would give access to the sessions' insides.
-    assert not [each for each in allowed if "/" in each[2]]
+    # Other subresources would give access to the sessions' insides, or to ContainerSSH's.
+    owners = charts.settings(container(documents)).owner_namespace
+    reads = config.get("ownerLogs") is not False and config.get("owner") != "none"
+    assert [each for each in allowed if "/" in each[2]] == [("get", "", "pods/log", owners, "")] * reads
 
 
 def test_what_is_turned_off_loses_its_permission() -> None:
@@ -203,6 +207,7 @@ def refused(made: World) -> list[str]:
     [
         ({}, {"alice": "Ownerless", "bob": "OverAge"}),
         ({"ownerSelector": "app=containerssh"}, {"alice": "Ownerless", "bob": "OverAge"}),
+        ({"ownerLogs": False}, {"alice": "Ownerless", "bob": "OverAge"}),
         ({"owner": "none"}, {"alice": "OverAge", "bob": "OverAge"}),
         ({"dryRun": "client"}, {"alice": "Ownerless", "bob": "OverAge"}),
         ({"dryRun": "server"}, {"alice": "Ownerless", "bob": "OverAge"}),
@@ -309,6 +314,15 @@ async def explain_cannot_tell(made: World, gc: Running) -> None:
         await find_one(gc.api, gc.settings, "no-session")
 
 
+async def check_misses_the_log(_: World, gc: Running) -> None:
+    """What follows from it, the tests of the Abandoned rule show."""
+    [need] = [each for each in needs(gc.settings) if each.resource.subresource]
+    found = await ask(gc.api, need)
+    assert found.mark is Mark.BAD
+    assert "nobody is Abandoned" in found.what
+    assert "resources: [pods/log], verbs: [get]" in found.todo
+
+
 TRIALS: dict[Permission, Trial] = {
     ("get", "", "pods", SESSIONS, ""): explain_cannot_tell,
     ("list", "", "pods", SESSIONS, ""): it_gives_up,
@@ -320,6 +334,7 @@ TRIALS: dict[Permission, Trial] = {
     **{(verb, "", "pods", OWNERS, ""): alice_is_not_ownerless for verb in ("list", "watch")},
     **{(verb, LEASES.group, "leases", charts.NAMESPACE, charts.RELEASE): nobody_leads for verb in ("get", "update")},
     ("create", LEASES.group, "leases", charts.NAMESPACE, ""): nobody_leads,
+    ("get", "", "pods/log", OWNERS, ""): check_misses_the_log,
     ("get", "", "pods", OWNERS, ""): an_owner_without_its_label_cannot_be_looked_up,
 }
 
@@ -348,7 +363,9 @@ async def test_each_permission_is_missed(tmp_path: Path, without: Permission) ->
         elect = trial is nobody_leads
         async with installed(tmp_path, without, namespace=namespace, ready=readable, leaderElect=elect) as (made, gc):
             await trial(made, gc)
-            assert set(refused(made)) == {f"{verb} {resource}"}
+            # An access review is never refused itself.
+            assert {*refused(made)} <= {f"{verb} {resource}"}
+            assert refused(made) or trial is check_misses_the_log
 
 
 @pytest.mark.parametrize("trial", dict.fromkeys(TRIALS.values()), ids=lambda t: str(t.__name__))
@@ -387,7 +404,8 @@ async def preflight(made: World, documents: list[Document], tmp_path: Path) -> t
 
 
 @pytest.mark.parametrize(
-    "config", [{}, {"ownerSelector": "app=containerssh"}, {"owner": "none"}, {"dryRun": "client"}]
+    "config",
+    [{}, {"ownerSelector": "app=containerssh"}, {"owner": "none"}, {"ownerLogs": False}, {"dryRun": "client"}],
 )
 async def test_helm_test_is_content_with_the_roles(tmp_path: Path, config: dict[str, Any]) -> None:
     documents = chart(config)
