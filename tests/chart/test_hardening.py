@@ -558,7 +558,10 @@ def test_the_pod_of_the_example_is_a_session_of_this_chart() -> None:
     assert pod["metadata"]["namespace"] == config["sessionNamespace"]
     key, value = config["sessionSelector"].split("=")
     assert pod["metadata"]["labels"][key] == value
-    assert (example()["kubernetes"]["timeouts"]["podStart"], config["startTimeout"]) == ("60s", "2m")
+    timeouts = example()["kubernetes"]["timeouts"]
+    assert (timeouts["podStart"], config["startTimeout"]) == ("60s", "2m")
+    assert (timeouts["podStop"], config["abandonedGrace"]) == ("60s", "90s")
+    assert (example()["log"], config["ownerLogs"]) == ({"level": "debug", "format": "ljson"}, True)
     assert example()["metrics"]["enable"] is True
     assert example()["ssh"]["clientAliveInterval"] == "30s"
     assert example()["backend"] == "kubernetes"
