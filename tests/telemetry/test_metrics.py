@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ssh_session_gc.core.model import OwnerState, Reason, SessionState
+from ssh_session_gc.core.model import ConnectionState, OwnerState, Reason, SessionState
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.resources import PODS as API_PODS
@@ -32,6 +32,7 @@ CONTRACT = {
     "oldest_session_age_seconds": set(),
     "deletions_total": {"reason", "outcome"},
     "deletion_lag_seconds": {"reason"},
+    "connections": {"state"},
     "owners": {"state"},
     "owner_known": set(),
     "synced": {"stream"},
