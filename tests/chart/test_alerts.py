@@ -140,8 +140,8 @@ async def test_a_query_for_what_is_not_exported_is_found(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "needed"),
     [
-        ({}, {"session-pods", "owner-workload", "owner-pods"}),
-        ({"owner": None, "owner_selector": "app=containerssh"}, {"session-pods", "owner-pods"}),
+        ({}, {"session-pods", "owner-workload", "owner-pods", "owner-logs"}),
+        ({"owner": None, "owner_selector": "app=containerssh"}, {"session-pods", "owner-pods", "owner-logs"}),
         ({"owner": None, "policy": Policy(ownerless=False)}, {"session-pods"}),
     ],
     ids=["workload", "selector", "none"],

@@ -37,6 +37,7 @@ def test_of_each_rule() -> None:
     assert why(session(phase="", started=None), NOBODY, T + 119.9) == {
         Reason.OVER_AGE: "open since 03:00:00Z, may be for 1h (max-age)",
         Reason.OWNERLESS: f"no owner since 03:00:00Z: no owner is running, {THIS}; grace 1m",
+        Reason.ABANDONED: "ContainerSSH has not said anything of its connection's end",
         Reason.START_TIMEOUT: "created at 03:00:00Z and not started yet: ",
         Reason.FINISHED: "its phase is not known: it has not ended",
     }
@@ -44,6 +45,7 @@ def test_of_each_rule() -> None:
     assert why(session(phase="Failed", finished=T + 9), NOBODY, T + 60, off) == {
         Reason.OVER_AGE: "off (max-age=0)",
         Reason.OWNERLESS: "owners are not looked at (owner=none)",
+        Reason.ABANDONED: "off (owner=none)",
         Reason.START_TIMEOUT: "off (start-timeout=0)",
         Reason.FINISHED: "ended at 03:00:09Z (Failed); grace 1m",
     }

@@ -86,6 +86,7 @@ def grants(*denied: str) -> tuple[PolicyRule, ...]:
         PolicyRule(("create",), ("events",), namespace=SESSIONS),
         PolicyRule(("get", "list", "watch"), ("deployments",), ("apps",), ("containerssh",), OWNERS),
         PolicyRule(("get", "list", "watch"), ("pods",), namespace=OWNERS),
+        PolicyRule(("get",), ("pods/log",), namespace=OWNERS),
     ]
     rules = []
     for rule in wanted:

@@ -30,6 +30,8 @@ from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
 log = structlog.stdlib.get_logger()
 
+DRAIN = 10.0
+"""Seconds that a log gets to end once its run is over."""
 SAMPLE = 20
 """Lines that are looked at to tell the format. A panic or another program's words may be among them."""
 
@@ -60,6 +62,8 @@ class OwnerLogs:
         self._following: dict[Run, asyncio.Task[None]] = {}
         self._read: set[Run] = set()
         """Runs that there are, or were in a Pod that is there, whose log was read to its end or is being read."""
+        self._ending: set[Run] = set()
+        """Runs that are over, whose last lines are waited for."""
         self._open: set[Run] = set()
         """Runs whose log answers at present."""
         self._reported: str | None = None
@@ -108,10 +112,16 @@ class OwnerLogs:
                 self._following[run] = task
                 task.add_done_callback(partial(self._done, run))
         self._read &= {Run.of(owner) for owner in owners}
+        for run, task in self._following.items():
+            if run not in self._ending and not self._runs(run):
+                # What it said last may still be on its way; a kubelet that is gone never says that it was the last.
+                self._ending.add(run)
+                asyncio.get_running_loop().call_later(DRAIN, task.cancel)
         self._tell()
 
     def _done(self, run: Run, _: "asyncio.Task[None]") -> None:
         self._following.pop(run, None)
+        self._ending.discard(run)
         self._tell()
 
     def _runs(self, run: Run) -> bool:
@@ -145,6 +155,10 @@ class OwnerLogs:
         """Notes that this log answers."""
         self._open.add(run)
         self._tell()
+
+    def ended(self, cause: str) -> None:
+        """Counts an end after which the log is simply taken up again."""
+        self._metrics.restarted(self.stream, cause)
 
     def arrived(self) -> None:
         """Notes that something came."""
@@ -216,10 +230,12 @@ class _Reader:
                     self._logs.opened(run)
                 async for line in lines:
                     self._take(line)
-        except Unreachable:
+            self._logs.ended("closed")
+        except Unreachable as error:
             # A stream that lived is simply taken up again.
             if local() - begun < SETTLED:
                 raise
+            self._logs.ended(cause_of(error)[0])
         finally:
             if opened is not None:
                 opened.cancel()
