@@ -96,6 +96,18 @@ async def test_a_log_that_breaks_off_is_taken_up_again(tmp_path: Path) -> None:
         await s.collected(alice="Abandoned", bob="Abandoned")
 
 
+async def test_a_line_of_a_strangers_does_not_spoil_where_to_go_on(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        s.world.faults.garble_watches(resource="pods/log")
+        s.world.containerssh.replicas[0].process.log.write(b"tomorrowZ is no time")
+        await advance(2)
+        s.world.faults.cut_watches(resource="pods/log")
+        s.world.leave(alice)
+        await advance(100)
+        await s.collected(alice="Abandoned")
+
+
 async def test_a_clock_of_the_node_that_is_behind_ends_nothing_early(tmp_path: Path) -> None:
     async with scene(tmp_path, world=World(skews={"node1": -15.0})) as s:
         [alice] = await s.open("alice")

@@ -7,6 +7,7 @@ says nothing, and nothing follows from that.
 
 import asyncio
 import random
+import re
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -30,6 +31,8 @@ from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
 log = structlog.stdlib.get_logger()
 
+_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z) ")
+"""The time that the kubelet writes before each line."""
 DRAIN = 10.0
 """Seconds that a log gets to end once its run is over."""
 SAMPLE = 20
@@ -241,9 +244,9 @@ class _Reader:
                 opened.cancel()
 
     def _take(self, text: bytes) -> None:
-        stamp = text[:35].partition(b" ")[0]
-        if stamp.endswith(b"Z") and stamp.isascii():
-            self.since = stamp.decode()
+        # Anything else is a stranger's, and would be refused as a time for ever.
+        if stamp := _STAMP.match(text):
+            self.since = stamp[1].decode()
         if not self._json and self._sample < SAMPLE:
             self._sample += 1
             self._json = is_json(text)
