@@ -77,7 +77,7 @@ class PlayedServer:
         return self._others[resource.plural]
 
     @asynccontextmanager
-    async def stream(
+    async def watch(
         self, resource: Resource, namespace: str, query: Mapping[str, str], silence: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Opens a watch: the one of the owners' Pods carries ``news``, others stay quiet."""

@@ -24,9 +24,6 @@ from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import Ownership, Session
 from ssh_session_gc.core.owners import Owners
 
-CUT = 1.0
-"""Seconds that a time of a container status may have lost."""
-
 
 def ownership(session: Session, known: Owners, tolerance: float, connection: Connection = UNHEARD) -> Ownership:
     """Which owner could have created this session, and since when there is none alive.
@@ -74,8 +71,8 @@ def by_log(session: Session, known: Owners, connection: Connection, tolerance: f
     if owner.alive:
         return Ownership(owner, None, True)
     ended = owner.finished or 0.0
-    if not owner.confirmed or connection.first > ended + CUT or session.created > ended + tolerance:
-        # Its Pod only vanished; or somebody wrote it, and made the session, whom the status does not tell of yet.
+    if not owner.confirmed or connection.first > ended or session.created > ended + tolerance:
+        # Its Pod only vanished; or somebody wrote it, and made the session, whom no status tells of (yet).
         return None
     return Ownership(owner, max(session.created, ended), True)
 
