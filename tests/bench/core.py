@@ -111,7 +111,7 @@ class Core:
     """The cluster and the collector of a daemon. Use as an async context manager, which enters once all is read."""
 
     def __init__(self, pages: list[bytes]) -> None:
-        settings, metrics = Settings(), Metrics(dry_run=False)
+        settings, metrics = Settings(owner_logs=False), Metrics(dry_run=False)
         self.api = PlayedServer(pages)
         api = cast(Api, self.api)
         self.cluster = Cluster(settings, api, metrics)
@@ -164,7 +164,7 @@ def decoding(size: int, repeats: int) -> dict[str, list[float]]:
 
 async def _indexed(pages: list[bytes]) -> float:
     api = cast(Api, PlayedServer(pages))
-    cluster = Cluster(Settings(), api, Metrics(dry_run=False))
+    cluster = Cluster(Settings(owner_logs=False), api, Metrics(dry_run=False))
     begun = time.process_time()
     listing = await list_all(api, Collection(PODS, pods.SESSIONS, SESSIONS))
     cluster.sessions.listed(listing.items, listing.broken)
