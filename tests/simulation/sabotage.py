@@ -302,7 +302,7 @@ SABOTAGES: dict[str, int] = {
     "unreachable_is_ended": 4,
     "starting_is_ended": 2,
     "terminating_is_ended": 3,
-    "sidecar_is_owner": 4,
+    "sidecar_is_owner": 93,
     "no_clock_tolerance": 31,
     "no_gap": 56,
     "out_of_step_is_known": 1,
