@@ -91,7 +91,7 @@ class Running:
         session = self.session(user)
         assert session is not None
         owners = self.daemon.cluster.owners
-        said = self.daemon.cluster.connection(session.uid)
+        said = self.daemon.cluster.connections.of(session.uid)
         return evidence(session, self.verdict(user), owners, self.settings.policy, self.api.time.now(), said)
 
     def logged(self, event: str) -> list[EventDict]:

@@ -78,6 +78,25 @@ def test_a_second_session_of_a_connection_knows_what_the_first_does() -> None:
     assert known.connections.of("y").speaker == A
 
 
+def test_of_a_contested_connection_no_session_knows_anything() -> None:
+    known = Known()
+    known.add("x", attached=True)
+    known.connections.hear(line(Said.CONNECTED), A)
+    known.connections.hear(line(Said.DISCONNECTED, at=T + 5), Speaker("ssh-b", "b"))
+    known.add("y", at=T + 60, attached=True)
+    assert known.connections.of("y").contested
+    assert known.connections.of("y").ended is None
+
+
+def test_what_became_of_one_session_is_not_said_of_another() -> None:
+    known = Known()
+    known.add("x", attached=True)
+    known.connections.hear(line(Said.WAIT_FAILED, pod="pod-x"), A)
+    known.add("y", at=T + 60, attached=True)
+    assert known.connections.of("y").given_up is None
+    assert known.connections.of("y").speaker == A
+
+
 def test_a_newer_session_of_a_connection() -> None:
     known = Known()
     known.add("x")

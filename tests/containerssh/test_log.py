@@ -54,6 +54,8 @@ def test_what_says_nothing() -> None:
         STAMP + DISCONNECTED.replace(ID.encode(), b"../../x"),
         STAMP + DISCONNECTED.replace(ID.encode(), b""),
         STAMP + GIVING_UP.replace(b"containerssh-xzzck", b"../x"),
+        STAMP + GIVING_UP.replace(b'"podName"', b'"pod"'),
+        STAMP + GIVING_UP.replace(b'"connectionId"', b'"id"'),
         STAMP + DISCONNECTED + b" " * LONGEST_LINE,
         STAMP + b"\xff" + DISCONNECTED,
         b"yesterday " + DISCONNECTED,

@@ -6,6 +6,7 @@ import pytest
 
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import Fault, World
+from ssh_session_gc.sandbox.api.objects import PODS
 from tests.daemon.scene import OWNERS, restricted_scene, scene
 from tests.harness import running
 from tests.support import advance, eventually
@@ -106,6 +107,35 @@ async def test_a_line_of_a_strangers_does_not_spoil_where_to_go_on(tmp_path: Pat
         s.world.leave(alice)
         await advance(100)
         await s.collected(alice="Abandoned")
+
+
+async def test_an_owner_that_lost_its_label_for_a_while_is_heard_again(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        pod = s.world.containerssh.replicas[0].process.pod
+
+        def labelled(value: str) -> None:
+            s.world.store.update(PODS, OWNERS, pod, lambda each: each["metadata"]["labels"].update(app=value))
+
+        labelled("quarantined")
+        await advance(3)
+        labelled("containerssh")
+        await advance(30)
+        s.world.leave(alice)
+        await advance(100)
+        await s.collected(alice="Abandoned")
+
+
+async def test_a_log_in_another_format_is_said_once(tmp_path: Path) -> None:
+    async with scene(tmp_path, world=World(log_level="notice")) as s:
+        log = s.world.containerssh.replicas[0].process.log
+        for number in range(50):
+            log.write(f"2026-11-25T10:39:{number:02}Z\tdebug\tssh\tClient disconnected")
+        await advance(5)
+        s.world.faults.end_watches(resource="pods/log")
+        await advance(10)
+        [said] = s.gc.logged("owner_log_not_json")
+        assert "log.format to ljson" in said["hint"]
 
 
 async def test_a_clock_of_the_node_that_is_behind_ends_nothing_early(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ssh_session_gc.cluster.reads import read_owners
 from ssh_session_gc.cluster.sessions import SessionPods
 from ssh_session_gc.cluster.workload import OwnerWorkload
 from ssh_session_gc.core import owners, ownership
+from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.election import may_take
 from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Session
 from ssh_session_gc.core.owners import OwnerPod, Owners
@@ -149,8 +150,8 @@ def no_clock_tolerance() -> None:
     """A node's clock is taken for the API server's."""
     told = ownership.ownership
 
-    def exact(session: Session, known: Owners, _: float) -> Ownership:
-        return told(session, known, 0.0)
+    def exact(session: Session, known: Owners, _: float, *more: Connection) -> Ownership:
+        return told(session, known, 0.0, *more)
 
     replace(ownership, "ownership", exact)
     replace(judge, "ownership", exact)
@@ -304,7 +305,7 @@ SABOTAGES: dict[str, int] = {
     "terminating_is_ended": 3,
     "sidecar_is_owner": 93,
     "no_clock_tolerance": 31,
-    "no_gap": 56,
+    "no_gap": 457,
     "out_of_step_is_known": 1,
     "no_uid": 1,
     "no_version": 1,

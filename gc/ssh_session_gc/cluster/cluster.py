@@ -15,7 +15,6 @@ from ssh_session_gc.cluster.owner_pods import OwnerPods
 from ssh_session_gc.cluster.sessions import SessionPods
 from ssh_session_gc.cluster.source import Hopeless, Source
 from ssh_session_gc.cluster.workload import OwnerWorkload
-from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listeners import Listeners
@@ -79,16 +78,12 @@ class Cluster:
         if hopeless is not None:
             raise hopeless
 
-    def connection(self, uid: str) -> Connection:
-        """What was said of this session's connection."""
-        return self.connections.of(uid)
-
     def _clock_moved(self, seconds: float) -> None:
         """Moves what we dated by the API server's clock."""
         if abs(seconds) > JUMP:
             for source in (self.sessions, self.workload, self.owner_pods):
                 source.clock_moved(seconds)
-            self._logs.clock_moved(seconds)
+            self.connections.moved(seconds)
             self._settle()
         self._changes.tell(None)
 

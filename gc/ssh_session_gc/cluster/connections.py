@@ -40,8 +40,8 @@ class Connections:
 
     def hear(self, line: Line, speaker: Speaker) -> None:
         """Takes in a line."""
-        there = self._by_id.get(line.connection_id) if line.connection_id else None
-        if not there:
+        there = self._by_id.get(line.connection_id)
+        if there is None:
             self._keep(line, speaker)
             return
         for uid in there:
@@ -80,31 +80,24 @@ class Connections:
             return
         siblings = self._by_id.setdefault(session.connection_id, [])
         known = UNHEARD
-        for line, speaker in self._lines(session, siblings):
+        if siblings:  # what was said of their connection is said of this one's, but not what became of themselves
+            known = msgspec.structs.replace(self.of(siblings[0]), given_up=None, how=None, superseded=None)
+        for line, speaker in self._room.pop(session.connection_id, {}).values():
             if self._about(line, uid):
                 known = heard(known, line, speaker)
+        self._put(uid, known)
+        others = [self._sessions[each] for each in siblings if each in self._sessions]
+        self._supersede(session, others)
+        for other in others:
+            self._supersede(other, [session])
         siblings.append(uid)
         self._ids[uid] = session.connection_id
-        self._put(uid, known)
-        if len(siblings) > 1:
-            self._supersede(siblings)
 
-    def _lines(self, session: Session, siblings: list[str]) -> Iterable[tuple[Line, Speaker]]:
-        """What was said of this connection before this session of it came."""
-        if siblings and (other := self.of(siblings[0])).speaker is not None:
-            name, speaker = session.connection_id, other.speaker
-            for said, moment in ((Said.CONNECTED, other.opened), (Said.DISCONNECTED, other.closed)):
-                if moment is not None:
-                    yield Line(said, name, "", moment.written, moment.at), speaker
-        yield from self._room.pop(session.connection_id, {}).values()
-
-    def _supersede(self, siblings: list[str]) -> None:
-        sessions = [self._sessions[uid] for uid in siblings if uid in self._sessions]
-        for session in sessions:
-            known = self.of(session.uid)
-            # What was true once stays true, even when the newer one is gone.
-            if known.superseded is None and (since := superseded(session, sessions)) is not None:
-                self._put(session.uid, msgspec.structs.replace(known, superseded=since))
+    def _supersede(self, session: Session, others: Iterable[Session]) -> None:
+        known = self.of(session.uid)
+        # What was true once stays true, even when the newer one is gone.
+        if known.superseded is None and (since := superseded(session, others)) is not None:
+            self._put(session.uid, msgspec.structs.replace(known, superseded=since))
 
     def _about(self, line: Line, uid: str) -> bool:
         """Whether a line is about this session of its connection. What was given up is one of them, by its name."""
@@ -117,8 +110,6 @@ class Connections:
             self.changes.tell(uid)
 
     def _keep(self, line: Line, speaker: Speaker) -> None:
-        if not line.connection_id:
-            return
         self._room.setdefault(line.connection_id, {})[line.said] = line, speaker
         self._room.move_to_end(line.connection_id)
         while len(self._room) > ROOM + len(self._ids):

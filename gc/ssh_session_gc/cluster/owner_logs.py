@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from ssh_session_gc.cluster.connections import Connections
 from ssh_session_gc.cluster.owner_pods import OwnerPods
 from ssh_session_gc.cluster.sessions import SessionPods
-from ssh_session_gc.containerssh.log import LONGEST_LINE, is_json, parse
+from ssh_session_gc.containerssh.log import LONGEST_LINE, interesting, is_json, parse
 from ssh_session_gc.core.connections import Speaker
 from ssh_session_gc.core.model import Incarnation, OwnerState
 from ssh_session_gc.kube.client import Api
@@ -62,6 +62,7 @@ class OwnerLogs:
         self._settings, self._metrics, self._time = settings, metrics, time
         self._sessions, self._owners = sessions, owners
         self.connections = Connections(sessions.by_uid)
+        self._woken = asyncio.Event()
         self._following: dict[Run, asyncio.Task[None]] = {}
         self._read: set[Run] = set()
         """Runs that there are, or were in a Pod that is there, whose log was read to its end or is being read."""
@@ -78,9 +79,9 @@ class OwnerLogs:
 
     async def follow(self, api: Api) -> None:
         """Follows the log of every owner that runs, until cancelled."""
-        woken, listed = asyncio.Event(), asyncio.Event()
+        listed = asyncio.Event()
         stop = [
-            self._owners.changes.subscribe(lambda _: woken.set()),
+            self._owners.changes.subscribe(lambda _: self._woken.set()),
             self._sessions.changes.subscribe(lambda uid: listed.set() if uid is None else None),
         ]
         try:
@@ -90,15 +91,11 @@ class OwnerLogs:
             async with asyncio.TaskGroup() as group:
                 while True:
                     self._settle(api, group)
-                    await woken.wait()
-                    woken.clear()
+                    await self._woken.wait()
+                    self._woken.clear()
         finally:
             for unsubscribe in stop:
                 unsubscribe()
-
-    def clock_moved(self, seconds: float) -> None:
-        """Moves what was dated by the API server's clock."""
-        self.connections.moved(seconds)
 
     def _settle(self, api: Api, group: asyncio.TaskGroup) -> None:
         """Begins to follow whoever runs now."""
@@ -125,7 +122,7 @@ class OwnerLogs:
     def _done(self, run: Run, _: "asyncio.Task[None]") -> None:
         self._following.pop(run, None)
         self._ending.discard(run)
-        self._tell()
+        self._woken.set()  # it may run after all: its Pod had only lost its label for a while
 
     def _runs(self, run: Run) -> bool:
         return any(Run.of(owner) == run and owner.alive for owner in self._owners.known.owners)
@@ -169,7 +166,7 @@ class OwnerLogs:
 
     def take(self, text: bytes, speaker: Speaker) -> None:
         """Takes in a line."""
-        if (line := parse(text, self._time.now())) is not None:
+        if interesting(text) and (line := parse(text, self._time.now())) is not None:
             self.connections.hear(line, speaker)
 
     def strange(self, owner: Incarnation) -> None:

@@ -63,11 +63,10 @@ def parse(text: bytes, arrived: float | None) -> Line | None:
     except ValueError:
         return None
     details = entry.details
-    if said in (Said.WAIT_FAILED, Said.REMOVE_FAILED):
-        # At debug the same code says that it tries again.
-        if entry.level != _ERROR or not details.pod_name:
-            return None
-    elif not details.connection_id:
+    if not details.connection_id:
+        return None
+    # At debug the same code says that it tries again.
+    if said in (Said.WAIT_FAILED, Said.REMOVE_FAILED) and (entry.level != _ERROR or not details.pod_name):
         return None
     at = written if arrived is None else max(written, arrived)
     return Line(said, details.connection_id, details.pod_name, written, at)
@@ -75,7 +74,7 @@ def parse(text: bytes, arrived: float | None) -> Line | None:
 
 def is_json(text: bytes) -> bool:
     """Whether a line looks like one of the format ``ljson``."""
-    return text.partition(b"{")[2].startswith(b'"') or text.startswith(b"{")
+    return b'{"' in text
 
 
 def _time(text: bytes) -> float | None:

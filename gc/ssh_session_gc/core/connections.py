@@ -10,8 +10,9 @@ a connection is the same in whatever order its lines are taken in, and however o
 =========================  ===========================================================================================
 the line                   the connection
 =========================  ===========================================================================================
-CONNECTED, CREATED         is the speaker's; open since then, unless it ended later
-DISCONNECTED               is the speaker's; ended then, unless it was opened again later
+any                        is the speaker's, which lived when it was written
+CONNECTED                  is open since then, unless it ended later
+DISCONNECTED               ended then, unless it was opened again later
 WAIT_FAILED                the session of that Pod name was given up
 REMOVE_FAILED              the same; it is no end before the last attempt, which is another level
 by two different speakers  is contested: it is nobody's, and neither open nor ended
@@ -109,13 +110,12 @@ UNHEARD = Connection()
 def heard(known: Connection, line: Line, speaker: Speaker) -> Connection:
     """Adds what a line says of a session's connection."""
     changes: dict[str, object] = {}
-    if line.connection_id:
-        if known.speaker is None:
-            changes["speaker"] = speaker
-        elif known.speaker.pod_uid != speaker.pod_uid and not known.contested:
-            changes["contested"] = True
-        if line.written < known.first:
-            changes["first"] = line.written
+    if known.speaker is None:
+        changes["speaker"] = speaker
+    elif known.speaker.pod_uid != speaker.pod_uid:
+        changes["contested"] = True
+    if line.written < known.first:
+        changes["first"] = line.written
     match line.said:
         case Said.CONNECTED:
             changes["opened"] = _later(known.opened, line)

@@ -84,7 +84,7 @@ class Collector:
             return Survey()
         sessions, verdicts = self._cluster.sessions.by_uid, self.queue.verdicts
         judged = (
-            (session, verdicts[uid], self._cluster.connection(uid))
+            (session, verdicts[uid], self._cluster.connections.of(uid))
             for uid, session in sessions.items()
             if uid in verdicts
         )

@@ -107,7 +107,7 @@ class Queue:
 
     def _judge(self, session: Session, owners: Owners, now: float) -> None:
         uid = session.uid
-        verdict = self.verdicts[uid] = judge(session, owners, self._policy, now, self._cluster.connection(uid))
+        verdict = self.verdicts[uid] = judge(session, owners, self._policy, now, self._cluster.connections.of(uid))
         look = verdict.due
         settled = uid in self.settled and self.settled[uid] == (verdict.reason, verdict.force)
         if look is None or settled or uid in self.processing:

@@ -74,7 +74,7 @@ class Validation:
         if session is None or (fresh is not None and fresh.stamp_uid != session.stamp_uid):
             return None  # gone; or another creator was looked at, and it comes back
         owners = self._cluster.owners if fresh is None else fresh.owners
-        said = self._cluster.connection(uid)
+        said = self._cluster.connections.of(uid)
         verdict = judge(session, owners, self._settings.policy, self._api.time.now(), said)
         if verdict.action is not Action.COLLECT or (fresh is None and self._needs_fresh_read(verdict)):
             return None
@@ -90,7 +90,7 @@ class Validation:
         fresh = await self._read(sessions, len(uids))
         now = self._api.time.now()
         for session in sessions:
-            connection = cluster.connection(session.uid)
+            connection = cluster.connections.of(session.uid)
             verdict = judge(session, fresh, policy, now, connection)
             if verdict.action is Action.COLLECT:
                 self.valid.put_nowait((session.uid, FreshOwners(fresh, session.stamp_uid)))

@@ -83,7 +83,7 @@ def session_of(pod: Pod) -> Session:
         stamp_name=stamp_name,
         invalid=invalid,
         persistent=bool(labels.connection_id) and not _generated(meta.name, meta.generate_name),
-        attached=bool(pod.spec.containers) and any(container.stdin_once for container in pod.spec.containers),
+        attached=any(container.stdin_once for container in pod.spec.containers),
     )
 
 

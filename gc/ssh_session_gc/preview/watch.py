@@ -67,7 +67,7 @@ class LivePlan:
     def plan(self, wanted: Wanted) -> Plan:
         """The plan as of now."""
         cluster, sessions = self._cluster, tuple(self._cluster.sessions.by_uid.values())
-        said = {session.uid: cluster.connection(session.uid) for session in sessions}
+        said = {session.uid: cluster.connections.of(session.uid) for session in sessions}
         snapshot = Snapshot(sessions, cluster.owners, self._api.time.now(), said)
         return make(snapshot, self._settings.policy, self._settings.session_namespace, wanted)
 
