@@ -304,7 +304,7 @@ SABOTAGES: dict[str, int] = {
     "starting_is_ended": 2,
     "terminating_is_ended": 3,
     "sidecar_is_owner": 93,
-    "no_clock_tolerance": 31,
+    "no_clock_tolerance": 95,
     "no_gap": 457,
     "out_of_step_is_known": 1,
     "no_uid": 1,
