@@ -71,6 +71,8 @@ class Settings:
     owner_container: str = ""
     owner_logs: bool = True
     """Whether the owners' logs are followed."""
+    owner_metrics_port: int = 0
+    """The port on which the owners serve their metrics; 0: they are not asked."""
     policy: Policy = field(default_factory=Policy)
     deletion_grace: int = 30
     """``gracePeriodSeconds`` of each deletion."""

@@ -19,7 +19,7 @@ def incarnation(name: str, start: float, end: float | None = None) -> Incarnatio
 
 def candidates(*owners: Incarnation) -> Candidates:
     """Them, each from its start on."""
-    return Candidates((owner.earliest_start, owner) for owner in owners)
+    return Candidates(((owner.earliest_start, owner) for owner in owners), {})
 
 
 def test_one_that_lives_owns_whatever_began_after_its_start() -> None:

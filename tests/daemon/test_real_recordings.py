@@ -48,12 +48,13 @@ def at_level(level: str) -> Callable[[dict[str, Any]], bool]:
 
 
 async def played(
-    path: Path, folder: Path, *, late: float = 0.0, watched: float = 250.0, **settings: Any
+    path: Path, folder: Path, *, gauge: bool = False, late: float = 0.0, watched: float = 250.0
 ) -> Collected:
     """Whom the daemon collects, and why, when it comes so many seconds into the recording and stays for a while."""
     async with Replay(path, metrics_port=0) as replay:
         await advance(late)
-        async with running(replay.server.url, folder, policy=POLICY) as gc:
+        port = replay.metrics_port if gauge else 0
+        async with running(replay.server.url, folder, policy=POLICY, owner_metrics_port=port) as gc:
             await gc.synced()
             await advance(replay.length + watched - late)
             return await collected(gc)
@@ -85,10 +86,20 @@ WITH_NOTICE = WITH_DEBUG | {
     # The second replica is as old as alice's and bob's session: nobody else can tell.
     "crash": {},
 }
-WITHOUT = WITH_NOTICE | {"delete-fails": {}, "late-ready": {}, "bad-image": {"alice": "StartTimeout"}}
+WITHOUT = WITH_NOTICE | {"delete-fails": {}, "late-ready": {}}
+# Where nobody at all is connected any more, the gauge tells it.
+BY_GAUGE: dict[str, Collected] = {
+    "pty-command": {"alice": "Abandoned"},
+    "exec-hangs": {"alice": "Abandoned", "bob": "Abandoned"},
+    "late-ready": {"alice": "Abandoned"},
+}
 
 
 @pytest.mark.parametrize("name", WITH_DEBUG)
+@pytest.mark.parametrize("gauge", [False, True], ids=["no gauge", "gauge"])
 @pytest.mark.parametrize(("level", "expected"), [(DEBUG, WITH_DEBUG), (NOTICE, WITH_NOTICE), ("none", WITHOUT)])
-async def test_who_is_collected(name: str, level: str, expected: dict[str, Collected], tmp_path: Path) -> None:
-    assert await played(recording(name, tmp_path, at_level(level)), tmp_path) == expected[name]
+async def test_who_is_collected(
+    name: str, gauge: bool, level: str, expected: dict[str, Collected], tmp_path: Path
+) -> None:
+    found = await played(recording(name, tmp_path, at_level(level)), tmp_path, gauge=gauge)
+    assert found == expected[name] | (BY_GAUGE.get(name, {}) if gauge else {})

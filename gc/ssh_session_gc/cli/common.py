@@ -58,6 +58,12 @@ class CommonOptions:
         Section.WHO,
         default=_SETTINGS.owner_logs,
     )
+    owner_metrics_port: int = option(
+        "Port of ContainerSSH's metrics, which tell when nobody is connected to it; 0 does not ask. Its own is 9100.",
+        click.IntRange(0, 65535),
+        Section.WHO,
+        default=str(_SETTINGS.owner_metrics_port),
+    )
     max_age: float = _rule("Age at which a session is over (OverAge); 0 turns the rule off.", _POLICY.max_age)
     max_ttl: float = _rule(
         "The most that a session's ssh-session-gc/ttl may ask for.", _POLICY.max_ttl, POSITIVE_DURATION
@@ -100,6 +106,7 @@ class CommonOptions:
             owner_namespace=owner.namespace if owner else self.owner_namespace,
             owner_container=self.owner_container or "",
             owner_logs=self.owner_logs and bool(owner or self.owner_selector),
+            owner_metrics_port=self.owner_metrics_port if owner or self.owner_selector else 0,
             policy=Policy(
                 max_age=self.max_age,
                 max_ttl=self.max_ttl,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ssh_session_gc.cluster.owner_gauge import OwnerGauge
 from ssh_session_gc.cluster.owner_logs import OwnerLogs
 from ssh_session_gc.cluster.owner_pods import OwnerPods
 from ssh_session_gc.cluster.sessions import SessionPods
@@ -35,13 +36,14 @@ class Cluster:
         self.owner_pods = OwnerPods(settings, metrics, api.time)
         self._logs = OwnerLogs(settings, metrics, api.time, self.sessions, self.owner_pods)
         self.connections = self._logs.connections
+        self._gauge = OwnerGauge(settings, metrics, api.time, self.sessions, self.owner_pods, self.connections)
         self.owners = Owners(unknown="the cluster has not been read yet")
         # A session's connection is known before anybody judges the session.
         self.sessions.changes.subscribe(self.connections.changed)
         self.sessions.changes.subscribe(self._changes.tell)
         self.connections.changes.subscribe(self._changes.tell)
-        for source in (self.workload, self.owner_pods):
-            source.changes.subscribe(lambda _: self._settle())
+        for changes in (self.workload.changes, self.owner_pods.changes, self._gauge.changes):
+            changes.subscribe(lambda _: self._settle())
         api.time.subscribe(self._clock_moved)
         self._settle()
 
@@ -73,6 +75,8 @@ class Cluster:
                     group.create_task(self.owner_pods.follow(self._api, self.workload, silence))
                 if self._settings.owner_logs and self._settings.policy.ownerless:
                     group.create_task(self._logs.follow(self._api))
+                if self._settings.owner_metrics_port and self._settings.policy.ownerless:
+                    group.create_task(self._gauge.follow())
         except* Hopeless as found:
             hopeless = found.exceptions[0]
         if hopeless is not None:
@@ -84,13 +88,14 @@ class Cluster:
             for source in (self.sessions, self.workload, self.owner_pods):
                 source.clock_moved(seconds)
             self.connections.moved(seconds)
+            self._gauge.clock_moved()
             self._settle()
         self._changes.tell(None)
 
     def _settle(self) -> None:
         """Puts together what the sources say of owners."""
         unknown = self.workload.why_unknown() or self.owner_pods.why_unknown()
-        owners = msgspec.structs.replace(self.owner_pods.known, unknown=unknown)
+        owners = msgspec.structs.replace(self.owner_pods.known, unknown=unknown, idle=self._gauge.idle)
         if owners != self.owners:
             self.owners = owners
             self._changes.tell(None)

@@ -10,7 +10,6 @@ import random
 import re
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -18,9 +17,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from ssh_session_gc.cluster.connections import Connections
 from ssh_session_gc.cluster.owner_pods import OwnerPods
 from ssh_session_gc.cluster.sessions import SessionPods
+from ssh_session_gc.cluster.source import Report
 from ssh_session_gc.containerssh.log import LONGEST_LINE, interesting, is_json, parse
 from ssh_session_gc.core.connections import Speaker
-from ssh_session_gc.core.model import Incarnation, OwnerState
+from ssh_session_gc.core.model import Incarnation, OwnerState, Run
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.logs import ACCEPTED, read
@@ -37,18 +37,6 @@ DRAIN = 10.0
 """Seconds that a log gets to end once its run is over."""
 SAMPLE = 20
 """Lines that are looked at to tell the format. A panic or another program's words may be among them."""
-
-
-class Run(NamedTuple):
-    """One run of the owner container, told from its others by its start."""
-
-    pod_uid: str
-    started: float | None
-
-    @classmethod
-    def of(cls, owner: Incarnation) -> "Run":
-        """The run that this incarnation is."""
-        return cls(owner.pod_uid, owner.started)
 
 
 class OwnerLogs:
@@ -70,8 +58,7 @@ class OwnerLogs:
         """Runs that are over, whose last lines are waited for."""
         self._open: set[Run] = set()
         """Runs whose log answers at present."""
-        self._reported: str | None = None
-        """The cause of the present trouble, once it was logged."""
+        self._report = Report(self.stream, metrics)
         self._strange: set[str] = set()
         """uids of the Pods whose log was reported not to be JSON."""
         if settings.owner_logs and settings.policy.ownerless:
@@ -101,17 +88,17 @@ class OwnerLogs:
         """Begins to follow whoever runs now."""
         owners = self._owners.known.owners
         for owner in owners:
-            run = Run.of(owner)
+            run = owner.run
             if owner.state in (OwnerState.RUNNING, OwnerState.UNREACHABLE) and run not in self._following:
                 before = any(
-                    other.pod_uid == owner.pod_uid and not other.alive and Run.of(other) not in self._read
+                    other.pod_uid == owner.pod_uid and not other.alive and other.run not in self._read
                     for other in owners
                 )
-                self._read |= {Run.of(other) for other in owners if other.pod_uid == owner.pod_uid}
+                self._read |= {other.run for other in owners if other.pod_uid == owner.pod_uid}
                 task = group.create_task(self._follow(api, owner, before=before), name=f"log {owner.pod}")
                 self._following[run] = task
                 task.add_done_callback(partial(self._done, run))
-        self._read &= {Run.of(owner) for owner in owners}
+        self._read &= {owner.run for owner in owners}
         for run, task in self._following.items():
             if run not in self._ending and not self._runs(run):
                 # What it said last may still be on its way; a kubelet that is gone never says that it was the last.
@@ -125,7 +112,7 @@ class OwnerLogs:
         self._woken.set()  # it may run after all: its Pod had only lost its label for a while
 
     def _runs(self, run: Run) -> bool:
-        return any(Run.of(owner) == run and owner.alive for owner in self._owners.known.owners)
+        return any(owner.run == run and owner.alive for owner in self._owners.known.owners)
 
     async def _follow(self, api: Api, owner: Incarnation, *, before: bool) -> None:
         """Reads the log of one run until that is over; of the run before it first, where nobody read that."""
@@ -134,7 +121,7 @@ class OwnerLogs:
             with suppress(ApiError, Unreachable):  # it says nothing any more
                 await reader.read(api, previous=True)
             reader.since = ""
-        run = Run.of(owner)
+        run = owner.run
 
         def failed(state: RetryCallState) -> None:
             self._open.discard(run)
@@ -178,24 +165,20 @@ class OwnerLogs:
 
     def _tell(self) -> None:
         wanted = {run for run in self._following if self._runs(run)}
-        synced = wanted <= self._open
-        self._metrics.synced(self.stream, synced)
-        if synced and self._reported:
-            self._reported = None
-            log.info("stream_restored", stream=self.stream)
+        if wanted <= self._open:
+            self._report.restored()
+        else:
+            self._report.lost()
 
     def _interrupted(self, cause: str, detail: str) -> None:
-        self._metrics.restarted(self.stream, cause)
         self._tell()
-        if cause != self._reported:
-            self._reported = cause
-            namespace = self._settings.owner_namespace
-            hint = (
-                f"grant get on pods/log in namespace {namespace}, by a Role, or turn it off with --no-owner-logs"
-                if cause == "forbidden"
-                else "retrying; whatever it would tell stays unknown"
-            )
-            log.warning("stream_interrupted", stream=self.stream, cause=cause, error=detail, hint=hint)
+        namespace = self._settings.owner_namespace
+        hint = (
+            f"grant get on pods/log in namespace {namespace}, by a Role, or turn it off with --no-owner-logs"
+            if cause == "forbidden"
+            else "retrying; whatever it would tell stays unknown"
+        )
+        self._report.interrupted(cause, detail, hint)
 
 
 class _Reader:

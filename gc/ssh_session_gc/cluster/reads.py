@@ -8,14 +8,19 @@ Every function raises ApiError, Unreachable and Malformed: then nobody can tell,
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import msgspec
 
 from ssh_session_gc.cluster.connections import Connections
+from ssh_session_gc.cluster.owner_gauge import Uncounted, ask, client
 from ssh_session_gc.cluster.owner_pods import selected_pods
 from ssh_session_gc.cluster.sessions import session_pods
 from ssh_session_gc.containerssh.log import LONGEST_LINE, parse
-from ssh_session_gc.core.connections import Connection, Speaker
-from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.connections import UNHEARD, Connection, Speaker, untold
+from ssh_session_gc.core.gauge import Idle, counted
+from ssh_session_gc.core.model import Incarnation, OwnerState, Run, Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
 from ssh_session_gc.core.ownership import needs_full_list, to_look_up
 from ssh_session_gc.kube.client import Api
@@ -83,6 +88,33 @@ async def read_connections(
         except TimeoutError:
             silent.append(f"the log of {owner.pod} does not come in time")
     return {session.uid: known.of(session.uid) for session in sessions}, silent
+
+
+async def read_counts(
+    api: Api, settings: Settings, owners: Owners, sessions: Sequence[Session], connections: Mapping[str, Connection]
+) -> tuple[Owners, list[str]]:
+    """The owners, with what they count at this moment, where that would tell anything; and why some do not. One count
+    alone ends nobody: that takes another when the grace is over."""
+    needed = any(untold(session, connections.get(session.uid, UNHEARD)) for session in sessions)
+    running = [owner for owner in owners.owners if owner.state is OwnerState.RUNNING]
+    if not (settings.owner_metrics_port and needed):
+        return owners, []
+    idle: dict[Run, Idle] = {}
+    silent: list[str] = []
+
+    async def count(http: aiohttp.ClientSession, owner: Incarnation) -> None:
+        asked = api.time.now()
+        try:
+            counts = await ask(http, owner, settings.owner_metrics_port)
+        except Uncounted as error:
+            silent.append(str(error))
+            return
+        if (stretch := counted(None, counts, asked, api.time.now())) is not None:
+            idle[owner.run] = stretch
+
+    async with client() as http:
+        await asyncio.gather(*(count(http, owner) for owner in running))
+    return msgspec.structs.replace(owners, idle=idle), silent
 
 
 async def find_selector(api: Api, settings: Settings) -> str:

@@ -20,6 +20,34 @@ class Hopeless(Exception):
     """The sessions cannot be read at all: one line that says why and what to do."""
 
 
+class Report:
+    """What is told of one stream, in the log and by its metrics. Each cause of trouble is logged once, until it is
+    over."""
+
+    def __init__(self, stream: Stream, metrics: Metrics) -> None:
+        self._stream, self._metrics = stream, metrics
+        self._reported: str | None = None
+        """The cause of the present trouble, once it was logged."""
+
+    def restored(self) -> None:
+        """Tells that the stream is in step."""
+        if self._reported:
+            self._reported = None
+            log.info("stream_restored", stream=self._stream)
+        self._metrics.synced(self._stream, synced=True)
+
+    def lost(self) -> None:
+        """Tells that the stream has fallen behind."""
+        self._metrics.synced(self._stream, synced=False)
+
+    def interrupted(self, cause: str, detail: str, hint: str) -> None:
+        """Tells that the stream ended by a failure."""
+        self._metrics.restarted(self._stream, cause)
+        if cause != self._reported:
+            self._reported = cause
+            log.warning("stream_interrupted", stream=self._stream, cause=cause, error=detail, hint=hint)
+
+
 class Source:
     """One source of facts. It is the Sink of its stream."""
 
@@ -34,8 +62,7 @@ class Source:
         """Why it is out of step; None while it is in step."""
         self.last_news: float | None = None
         """When it last brought anything; None before the first list."""
-        self._reported: str | None = None
-        """The cause of the present trouble, once it was logged."""
+        self._report = Report(self.stream, metrics)
 
     @property
     def incomplete(self) -> str | None:
@@ -44,13 +71,12 @@ class Source:
 
     def sync(self, out_of_sync: str | None) -> None:
         """Notes that the stream is in step (None), or has fallen behind and why."""
+        self.out_of_sync = out_of_sync
         if out_of_sync is None:
             self.has_synced = True
-            if self._reported:
-                self._reported = None
-                log.info("stream_restored", stream=self.stream)
-        self.out_of_sync = out_of_sync
-        self._metrics.synced(self.stream, out_of_sync is None)
+            self._report.restored()
+        else:
+            self._report.lost()
 
     def clock_moved(self, seconds: float) -> None:
         """Moves what was dated by the API server's clock."""
@@ -64,12 +90,9 @@ class Source:
 
     def restarted(self, cause: str, detail: str) -> None:
         """Notes that a list or a watch ended and is taken up again. Logs each cause once, until it is over."""
-        self._metrics.restarted(self.stream, cause)
         if cause == "closed":
+            self._metrics.restarted(self.stream, cause)
             log.debug("watch_ended", stream=self.stream)
-        elif cause != self._reported:
-            self._reported = cause
-            hint = (
-                "grant get, list and watch on it in that namespace, by a Role" if cause == "forbidden" else "retrying"
-            )
-            log.warning("stream_interrupted", stream=self.stream, cause=cause, error=detail, hint=hint)
+            return
+        hint = "grant get, list and watch on it in that namespace, by a Role" if cause == "forbidden" else "retrying"
+        self._report.interrupted(cause, detail, hint)

@@ -26,6 +26,7 @@ nothing early.
 import math
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,6 +35,10 @@ from ssh_session_gc.core.model import Ownership, Session
 APART = 2.0
 """Seconds by which the creation of one Pod must be later than that of another for it to be the newer one. Both times
 are cut to whole seconds, and may come from two API servers."""
+
+
+CUT = 1.0
+"""Seconds that a creation may have been later than it says."""
 
 
 class Said(StrEnum):
@@ -107,6 +112,17 @@ UNHEARD = Connection()
 """Nothing was said."""
 
 
+class Presence(NamedTuple):
+    """Whether somebody is connected to a session, and since when; None where nobody can tell."""
+
+    connected: bool | None
+    since: float | None
+
+
+UNKNOWN = Presence(None, None)
+"""Nobody can tell."""
+
+
 def heard(known: Connection, line: Line, speaker: Speaker) -> Connection:
     """Adds what a line says of a session's connection."""
     changes: dict[str, object] = {}
@@ -127,15 +143,44 @@ def heard(known: Connection, line: Line, speaker: Speaker) -> Connection:
     return known if made == known else made
 
 
-def connected(session: Session, connection: Connection, ownership: Ownership | None) -> bool | None:
-    """Whether somebody is connected to a session; None where nobody can tell.
+def untold(session: Session, connection: Connection) -> bool:
+    """Whether nothing but a gauge would tell that nobody is in a session any more: no log has said that it is open,
+    and so will say that it ended; and nothing else has ended it."""
+    exempt = session.keep or session.persistent or session.deletion is not None or session.finished is not None
+    told = connection.opened or connection.closed or connection.contested
+    return not (exempt or told or (connection.given_up, connection.superseded) != (None, None))
+
+
+def presence(session: Session, connection: Connection, ownership: Ownership | None, tolerance: float) -> Presence:
+    """Whether somebody is connected to a session. ``tolerance``: see ``deserted``.
 
     With its last owner its connection has ended, too. A persistent session is labelled with its first connection for
     ever, which tells nothing of those after it.
     """
     if ownership is not None and ownership.since is not None:
-        return False
-    return None if session.persistent else connection.open
+        ended = None if session.persistent else connection.ended
+        return Presence(False, ownership.since if ended is None else min(ended, ownership.since))
+    if session.persistent:
+        return UNKNOWN
+    if (ended := connection.ended) is not None:
+        return Presence(False, ended)
+    if connection.open:
+        return Presence(True, connection.opened.at if connection.opened else None)
+    since = deserted(session, connection, ownership, tolerance)
+    return UNKNOWN if since is None else Presence(False, since)
+
+
+def deserted(session: Session, connection: Connection, ownership: Ownership | None, tolerance: float) -> float | None:
+    """Since when nobody is connected to any owner that could have created the session, by their gauges; None where
+    somebody may be, and where logs say something else: that it is open, or that two owners have it.
+
+    ``tolerance``: seconds by which the clocks of nodes and API server may be apart.
+    """
+    idle = ownership.idle if ownership is not None else None
+    if idle is None or connection.contested or connection.open:
+        return None
+    made = session.created + CUT + tolerance
+    return max(idle.since, made) if idle.until >= made else None
 
 
 def _later(known: Moment | None, line: Line) -> Moment:

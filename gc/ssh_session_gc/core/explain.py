@@ -6,7 +6,7 @@ Does not decide anything, and does not know how it is shown (``preview``).
 
 from typing import NamedTuple
 
-from ssh_session_gc.core.connections import UNHEARD, Connection
+from ssh_session_gc.core.connections import UNHEARD, Connection, Presence, presence
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Incarnation, OwnerState, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
@@ -45,6 +45,7 @@ class Explanation(NamedTuple):
     exempt: tuple[str, ...]
     """What keeps the rules from acting."""
     connection: Connection
+    presence: Presence
 
 
 def explain(
@@ -62,6 +63,7 @@ def explain(
         tuple(_applied(rule, case) for rule in RULES),
         tuple(_exempt(case)),
         connection,
+        presence(session, connection, verdict.ownership, policy.clock_tolerance),
     )
 
 
@@ -85,6 +87,8 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
             return False, f"has yet to start, {later} at the earliest{slack}"
         return False, f"started {later}{slack}"
     by = "; its log names the session's connection" if told else ""
+    if (idle := case.known.owners.idle.get(owner.run)) is not None:
+        by += f"; nobody has been connected to it since {case.at(idle.since)}, by its metrics"
     ended, start = owner.finished, case.at(owner.earliest_start)
     if ended is None:
         return True, {

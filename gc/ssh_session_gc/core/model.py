@@ -8,8 +8,11 @@ collector's rounds, which counts with a hundred thousand sessions.
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
+
+from ssh_session_gc.core.gauge import Idle
 
 CONNECTION_ID = "containerssh_connection_id"
 """The label that ContainerSSH puts on every Pod that it makes."""
@@ -66,6 +69,13 @@ class OwnerState(StrEnum):
     """Its node is cut off. The container may well be running, so it counts as alive."""
 
 
+class Run(NamedTuple):
+    """One run of the owner container, told from the others by its start."""
+
+    pod_uid: str
+    started: float | None
+
+
 class Incarnation(msgspec.Struct, frozen=True, gc=False):
     """One incarnation of the ContainerSSH container: (Pod uid, container, started … finished)."""
 
@@ -84,6 +94,13 @@ class Incarnation(msgspec.Struct, frozen=True, gc=False):
     """Its Pod had no incarnation before. Whatever that Pod created while this one lives is its own."""
     confirmed: bool = True
     """False where nothing but the Pod's disappearance says that it ended (see ``ownership.to_look_up``)."""
+    address: str = ""
+    """The Pod's IP address, while the container runs."""
+
+    @property
+    def run(self) -> Run:
+        """The run of the container that this is."""
+        return Run(self.pod_uid, self.started)
 
     @property
     def alive(self) -> bool:
@@ -101,6 +118,8 @@ class Ownership(msgspec.Struct, frozen=True, gc=False):
     owner: Incarnation | None
     since: float | None
     exact: bool
+    idle: Idle | None = None
+    """When nobody was connected to any owner that may be alive and could have created it, as their gauges say."""
 
 
 class Reason(StrEnum):

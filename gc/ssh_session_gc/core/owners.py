@@ -31,7 +31,8 @@ from typing import NamedTuple
 import msgspec
 
 from ssh_session_gc.core.candidates import Candidates
-from ssh_session_gc.core.model import Incarnation, OwnerState
+from ssh_session_gc.core.gauge import Idle
+from ssh_session_gc.core.model import Incarnation, OwnerState, Run
 
 REMEMBERED = 256
 """Ended incarnations kept in memory. Forgetting older ones can only move ``since`` of sessions that have been
@@ -70,6 +71,8 @@ class OwnerPod(msgspec.Struct, frozen=True, gc=False):
     """Its node does not report: the Ready condition says so against the container's own status."""
     clock_ahead: float = 0.0
     """Seconds by which its node's clock is known to run ahead of the API server's."""
+    address: str = ""
+    """Its IP address, "" where it has none (yet)."""
 
 
 class Gap(NamedTuple):
@@ -91,11 +94,13 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
     """Why nothing can be said of owners at present. While it is set nobody is Ownerless."""
     first_gap: float = math.inf
     """The beginning of the first interruption; infinity while there was none."""
+    idle: Mapping[Run, Idle] = msgspec.field(default_factory=dict)
+    """When nobody was connected to whom, as their gauges say; only of those who have nobody at present."""
 
     @cached_property
     def anybody(self) -> "Candidates":
         """Whoever could have created a session without a stamp."""
-        return Candidates((owner.earliest_start, owner) for owner in self.owners)
+        return Candidates(((owner.earliest_start, owner) for owner in self.owners), self.idle)
 
     @cached_property
     def by_pod(self) -> Mapping[str, "Candidates"]:
@@ -104,7 +109,7 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
         found: dict[str, list[tuple[float, Incarnation]]] = {}
         for owner in self.owners:
             found.setdefault(owner.pod_uid, []).append((-math.inf if owner.first else owner.earliest_start, owner))
-        return {uid: Candidates(owners) for uid, owners in found.items()}
+        return {uid: Candidates(owners, self.idle) for uid, owners in found.items()}
 
     def saw(self, pod: OwnerPod, at: float) -> "Owners":
         """Adds what this Pod says at ``at``."""
@@ -182,7 +187,11 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
     elif pod.running is not None:
         state = OwnerState.UNREACHABLE if pod.unreachable else OwnerState.RUNNING
         start = earliest(pod.running)
-        told.append(Incarnation(pod.name, pod.uid, pod.container, state, start, pod.running, first=pod.first))
+        told.append(
+            Incarnation(
+                pod.name, pod.uid, pod.container, state, start, pod.running, first=pod.first, address=pod.address
+            )
+        )
     elif not (pod.final or (pod.terminating and pod.terminated)):
         # Waiting, without a status, or terminated with a restart to come. The next incarnation may be up
         # before its status says so, and cannot be older than the end of the one before it.
@@ -204,7 +213,12 @@ def _ended(owner: Incarnation, at: float, ending: str, *, confirmed: bool = True
     if not owner.alive and owner.confirmed:
         return owner
     return msgspec.structs.replace(
-        owner, state=OwnerState.ENDED, finished=max(at, owner.earliest_start), ending=ending, confirmed=confirmed
+        owner,
+        state=OwnerState.ENDED,
+        finished=max(at, owner.earliest_start),
+        ending=ending,
+        confirmed=confirmed,
+        address="",
     )
 
 

@@ -69,7 +69,7 @@ def by_log(session: Session, known: Owners, connection: Connection, tolerance: f
         return None
     owner = max(began, key=lambda o: (o.alive, o.earliest_start if o.started is None else o.started))
     if owner.alive:
-        return Ownership(owner, None, True)
+        return Ownership(owner, None, True, known.idle.get(owner.run))
     ended = owner.finished or 0.0
     if not owner.confirmed or connection.first > ended or session.created > ended + tolerance:
         # Its Pod only vanished; or somebody wrote it, and made the session, whom no status tells of (yet).

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ssh_session_gc.core.connections import UNHEARD, Connection, connected
+from ssh_session_gc.core.connections import UNHEARD, UNKNOWN, Connection, Presence, presence
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Action, Incarnation, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
@@ -37,11 +37,7 @@ class Row(NamedTuple):
     verdict: Verdict
     evidence: str
     connection: Connection = UNHEARD
-
-    @property
-    def connected(self) -> bool | None:
-        """Whether somebody is connected to it; None where nobody can tell."""
-        return connected(self.session, self.connection, self.verdict.ownership)
+    presence: Presence = UNKNOWN
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -86,7 +82,13 @@ def make(snapshot: Snapshot, policy: Policy, namespace: str, wanted: Wanted | No
     told = ((session, snapshot.connections.get(session.uid, UNHEARD)) for session in snapshot.sessions)
     judged = ((session, judge(session, owners, policy, now, said), said) for session, said in told)
     rows = (
-        Row(session, verdict, evidence(session, verdict, owners, policy, now, said), said)
+        Row(
+            session,
+            verdict,
+            evidence(session, verdict, owners, policy, now, said),
+            said,
+            presence(session, said, verdict.ownership, policy.clock_tolerance),
+        )
         for session, verdict, said in judged
         if wanted.takes(session, verdict)
     )

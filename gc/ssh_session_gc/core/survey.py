@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ssh_session_gc.core.connections import Connection, connected
+from ssh_session_gc.core.connections import Connection, presence
 from ssh_session_gc.core.model import Action, ConnectionState, OwnerState, Reason, Session, SessionState, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy
@@ -42,7 +42,8 @@ def survey(
     for session, verdict, connection in judged:
         current = verdict.at(now)
         counts.sessions[session_state(session, current, now)] += 1
-        counts.connections[_STATES[connected(session, connection, verdict.ownership)]] += 1
+        there = presence(session, connection, verdict.ownership, policy.clock_tolerance)
+        counts.connections[_STATES[there.connected]] += 1
         counts.oldest = max(counts.oldest, now - session.created)
         if current.action is Action.COLLECT and current.reason and current.due is not None:
             counts.orphans[current.reason] += 1

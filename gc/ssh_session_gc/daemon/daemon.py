@@ -86,6 +86,7 @@ class Daemon:
             max_age=format_duration(policy.max_age),
             owner_grace=format_duration(policy.owner_grace),
             owner_logs=settings.owner_logs,
+            owner_metrics_port=settings.owner_metrics_port,
             abandoned_grace=format_duration(policy.abandoned_grace),
             start_timeout=format_duration(policy.start_timeout),
             finished_grace=format_duration(policy.finished_grace),

@@ -1,7 +1,7 @@
 """The last look at a session before it is deleted: the owners read afresh, everything judged again.
 
-Knows which verdicts need a fresh read and what to do where it says otherwise. Does not know what is read for it
-(``cluster.reads``) or how a session is deleted (``workers``).
+Knows what to do where a fresh read says otherwise. Does not know which verdicts need one (``core.rules``), what is
+read for it (``cluster.reads``) or how a session is deleted (``workers``).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from ssh_session_gc.cluster.reads import read_owners
 from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.model import Action, Session, Verdict
 from ssh_session_gc.core.owners import Owners
-from ssh_session_gc.core.rules.judge import RULE_OF, judge
+from ssh_session_gc.core.rules.judge import judge, needs_fresh_read
 from ssh_session_gc.daemon.lines import facts
 from ssh_session_gc.daemon.queue import RETRY, Queue
 from ssh_session_gc.kube.client import Api
@@ -54,7 +54,8 @@ class Validation:
 
     def put(self, uid: str) -> None:
         """Takes over a session whose time has come."""
-        if self._needs_fresh_read(self._queue.verdicts[uid]):
+        session, verdict = self._cluster.sessions.by_uid[uid], self._queue.verdicts[uid]
+        if self._needs_fresh_read(session, verdict, self._cluster.owners):
             self._unread.put_nowait(uid)
         else:
             self.valid.put_nowait((uid, None))
@@ -76,13 +77,14 @@ class Validation:
         owners = self._cluster.owners if fresh is None else fresh.owners
         said = self._cluster.connections.of(uid)
         verdict = judge(session, owners, self._settings.policy, self._api.time.now(), said)
-        if verdict.action is not Action.COLLECT or (fresh is None and self._needs_fresh_read(verdict)):
+        unread = fresh is None and self._needs_fresh_read(session, verdict, owners)
+        if verdict.action is not Action.COLLECT or unread:
             return None
         return Due(session, verdict, owners, said)
 
-    @staticmethod
-    def _needs_fresh_read(verdict: Verdict) -> bool:
-        return verdict.reason is not None and RULE_OF[verdict.reason].NEEDS_FRESH_READ
+    def _needs_fresh_read(self, session: Session, verdict: Verdict, owners: Owners) -> bool:
+        said = self._cluster.connections.of(session.uid)
+        return needs_fresh_read(session, verdict, owners, self._settings.policy, said)
 
     async def _validate(self, uids: list[str]) -> None:
         cluster, policy = self._cluster, self._settings.policy
@@ -95,7 +97,7 @@ class Validation:
             if verdict.action is Action.COLLECT:
                 self.valid.put_nowait((session.uid, FreshOwners(fresh, session.stamp_uid)))
                 continue
-            if fresh.unknown is None and not self._needs_fresh_read(verdict):
+            if fresh.unknown is None and not self._needs_fresh_read(session, verdict, fresh):
                 said = facts(session, verdict, fresh, self._settings, now, connection)
                 log.info("session_kept", **said, outcome="kept")
             # Where the streams do not know it yet they will catch up, and until then it is looked at once in a while.

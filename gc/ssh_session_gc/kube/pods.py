@@ -8,6 +8,7 @@ what is to become part of a path is checked.
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from ipaddress import ip_address
 
 from ssh_session_gc.core import model
 from ssh_session_gc.core.model import Session
@@ -134,7 +135,16 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
         terminating=pod.metadata.deletion_timestamp is not None,
         unreachable=_unreachable(pod),
         clock_ahead=_clock_ahead(pod),
+        address=_address(pod.status.pod_ip),
     )
+
+
+def _address(text: str | None) -> str:
+    """The address, "" where the text is none: it becomes part of a URL, where a zone could be anything."""
+    try:
+        return str(ip_address(text)) if text and "%" not in text else ""
+    except ValueError:
+        return ""
 
 
 _FINAL = frozenset(("Succeeded", "Failed"))

@@ -126,6 +126,7 @@ class PodStatus(Wire):
     """``PodStatus``."""
 
     phase: str = ""
+    pod_ip: str | None = msgspec.field(default=None, name="podIP")
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
 

@@ -82,7 +82,7 @@ def _document(plan: Plan) -> _Plan:
 
 
 def _session(plan: Plan, row: Row) -> _Session:
-    session, verdict, evidence, _ = row
+    session, verdict, evidence, *_ = row
     owner = verdict.ownership.owner if verdict.ownership else None
     return _Session(
         namespace=plan.namespace,
@@ -92,7 +92,7 @@ def _session(plan: Plan, row: Row) -> _Session:
         connection_id=session.connection_id,
         phase=session.phase,
         age_seconds=int(plan.now - session.created),
-        connected=row.connected,
+        connected=row.presence.connected,
         verdict=verdict.action,
         reason=verdict.reason,
         due=_instant(verdict.due),

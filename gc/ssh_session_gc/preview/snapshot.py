@@ -37,6 +37,11 @@ async def read(
     sessions, remarks = await _sessions(api, settings, name, progress)
     owners = await _owners(api, settings, sessions)
     connections, silent = await reads.read_connections(api, settings, owners, sessions)
+    owners, uncounted = await reads.read_counts(api, settings, owners, sessions, connections)
+    if uncounted:
+        # From a laptop it is mostly unreachable: one remark is enough.
+        more = f" (and {len(uncounted) - 1} more)" if len(uncounted) > 1 else ""
+        silent.append(f"{uncounted[0]}{more}; whether anybody is connected is not counted")
     return Snapshot(tuple(sessions), owners, api.time.now(), connections, (*remarks, *silent))
 
 

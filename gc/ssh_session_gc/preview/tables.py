@@ -113,15 +113,8 @@ def due(row: Row, now: float) -> str:
 
 def _connected(row: Row, now: float) -> str:
     """Whether somebody is connected, and since when."""
-    owned, opened, ended = row.verdict.ownership, row.connection.opened, row.connection.ended
-    match row.connected:
-        case None:
-            return "unknown"
-        case True:
-            since = None if opened is None else opened.at
-        case False:
-            since = ended if ended is not None or owned is None else owned.since
-    word = "yes" if row.connected else "no"
+    connected, since = row.presence
+    word = {True: "yes", False: "no", None: "unknown"}[connected]
     return word if since is None else f"{word}, {format_age(max(0.0, now - since))}"
 
 
@@ -146,7 +139,7 @@ def _sessions(plan: Plan, *, wide: bool) -> list[Column]:
 
 
 def _cells(row: Row, now: float, *, wide: bool) -> Sequence[str]:
-    session, verdict, evidence, _ = row
+    session, verdict, evidence, *_ = row
     owner = verdict.ownership.owner if verdict.ownership else None
     state = session.waiting or session.phase or NONE
     cells = [session.name, session.user or NONE, format_age(now - session.created)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from ssh_session_gc.core.connections import UNHEARD, Connection
+from ssh_session_gc.core.connections import UNHEARD
 from ssh_session_gc.core.explain import Applied, Candidate, Explanation
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
@@ -21,13 +21,13 @@ from ssh_session_gc.settings import Settings
 def lines(it: Explanation, owners: Owners, settings: Settings, now: float) -> Iterator[Text]:
     """The lines of the text, most of them indented under a heading."""
     session, verdict = it.session, it.verdict
-    row = Row(session, verdict, it.evidence, it.connection)
+    row = Row(session, verdict, it.evidence, it.connection, it.presence)
     head = Text.assemble((f"{session.name}: ", "bold"), (str(verdict.action), STYLES[verdict.action]))
     if verdict.reason is not None:
         head.append(f", {verdict.reason}, due {due(row, now)}", STYLES[verdict.action])
     yield head
     yield Text(f"  {isolated(it.evidence)}")
-    yield from _section("Session", (*_facts(session, settings, now), *_connection(it.connection, now)))
+    yield from _section("Session", (*_facts(session, settings, now), *_connection(it, now)))
     yield from _section("Owners, oldest first", _candidates(it.candidates, owners, settings, now))
     yield from _section("Rules; the one that is due first counts", [_rule(rule, now) for rule in it.rules])
     yield from _section("Exempt", it.exempt or ("no",))
@@ -68,8 +68,9 @@ def _facts(session: Session, settings: Settings, now: float) -> Iterator[str]:
         yield fact("ignored", f"{name} cannot be read")
 
 
-def _connection(it: Connection, now: float) -> Iterator[str]:
-    """What the owner's log says of the connection, each fact by its source."""
+def _connection(explained: Explanation, now: float) -> Iterator[str]:
+    """What is known of the connection, each fact by its source."""
+    it, there = explained.connection, explained.presence
     who = f"the log of {it.speaker.pod}" if it.speaker else "the owner's log"
     if it.opened is not None:
         yield f"{'connected':<12}since {format_clock(it.opened.at, now)}, by {who}"
@@ -79,8 +80,11 @@ def _connection(it: Connection, now: float) -> Iterator[str]:
         yield f"{'given up':<12}at {format_clock(it.given_up, now)}, by {who} ({it.how})"
     if it.superseded is not None:
         yield f"{'superseded':<12}at {format_clock(it.superseded, now)}, by a newer Pod of its connection"
-    if it == UNHEARD:
-        yield f"{'connected':<12}unknown: no owner's log tells of it"
+    owned = explained.verdict.ownership
+    if owned is not None and owned.idle is not None and there.connected is False and it.ended is None:
+        yield f"{'connected':<12}nobody since {format_clock(there.since or now, now)}, by the metrics of its owners"
+    elif it == UNHEARD:
+        yield f"{'connected':<12}unknown: neither an owner's log nor its metrics tell of it"
 
 
 def _candidates(found: tuple[Candidate, ...], owners: Owners, settings: Settings, now: float) -> Iterator[str]:

@@ -30,6 +30,7 @@ class Stream(StrEnum):
     WORKLOAD = "owner-workload"
     OWNER_PODS = "owner-pods"
     OWNER_LOGS = "owner-logs"
+    OWNER_METRICS = "owner-metrics"
 
 
 class Outcome(StrEnum):

@@ -1,37 +1,53 @@
 """Abandoned: ContainerSSH itself is done with the session, and it is still there.
 
-Goes by what its owner said, and by a newer Pod of the same connection. Does not know how that was heard
-(``connections``). A persistent session is kept on purpose and is never abandoned.
+Goes by what its owner said and counts, and by a newer Pod of the same connection. Does not know how that was heard
+(``connections``, ``gauge``). A persistent session is kept on purpose and is never abandoned.
 """
 
+from enum import StrEnum
 from typing import NamedTuple
 
-from ssh_session_gc.core.connections import UNHEARD
+from ssh_session_gc.core.connections import UNHEARD, Said, deserted
+from ssh_session_gc.core.gauge import CURRENT
 from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.rule import NEVER, Case, Known
 from ssh_session_gc.core.times import format_duration
 
 REASON = Reason.ABANDONED
-NEEDS_FRESH_READ = False
+
+
+class How(StrEnum):
+    """How it is known that ContainerSSH is done with a session."""
+
+    ENDED = "its connection ended"
+    GIVEN_UP = "ContainerSSH gave it up"
+    SUPERSEDED = "a newer Pod of the same connection was created"
+    DESERTED = "nobody has been connected"
 
 
 class Done(NamedTuple):
     """Since when ContainerSSH is done with a session, and how that is known."""
 
     since: float
-    how: str
+    how: How
 
 
 def due(session: Session, known: Known, policy: Policy) -> float:
     """The earliest word that it is done with plus ``abandoned_grace``; NEVER where nobody said so."""
-    done = _done(session, known) if policy.ownerless else None
+    done = _done(session, known, policy)
     return NEVER if done is None else done.since + policy.abandoned_grace
+
+
+def needs_fresh_read(session: Session, known: Known, policy: Policy) -> bool:
+    """Where nothing but gauges says so: an owner that nobody has seen may have it."""
+    done = _done(session, known, policy)
+    return done is not None and done.how is How.DESERTED
 
 
 def evidence(case: Case, *, late: bool) -> str:  # noqa: ARG001 - the same before and after it is due
     """Since when ContainerSSH is done with it, and who said so."""
-    done = _done(case.session, case.known)
+    done = _done(case.session, case.known, case.policy)
     return _sentence(case, done) if done else "ContainerSSH has not said that it is done with it"
 
 
@@ -41,7 +57,7 @@ def why(case: Case, due: float) -> str:
         return "off (owner=none)"
     if case.session.persistent:
         return "it is persistent: ContainerSSH keeps it on purpose"
-    done, connection = _done(case.session, case.known), case.known.connection
+    done, connection = _done(case.session, case.known, case.policy), case.known.connection
     if done is not None and due != NEVER:
         return f"{_sentence(case, done)}; grace {format_duration(case.policy.abandoned_grace)}"
     if connection.contested:
@@ -49,28 +65,51 @@ def why(case: Case, due: float) -> str:
     if connection.open and connection.opened is not None:
         where = connection.speaker.pod if connection.speaker else "its owner"
         return f"its connection is open since {case.at(connection.opened.at)}, as {where} logged (SSH_CONNECTED)"
+    since = deserted(case.session, connection, case.known.ownership, case.policy.clock_tolerance)
+    if since is not None:
+        grace = format_duration(case.policy.abandoned_grace)
+        return f"{How.DESERTED} to {_counting(case)} since {case.at(since)}; to be counted again {grace} later"
     return "ContainerSSH has not said anything of its connection's end"
 
 
-def _done(session: Session, known: Known) -> Done | None:
-    connection = known.connection
-    if session.persistent or connection is UNHEARD:
+def _done(session: Session, known: Known, policy: Policy) -> Done | None:
+    connection, ownership = known.connection, known.ownership
+    if not policy.ownerless or session.persistent:
         return None
     found: list[Done] = []
-    if (ended := connection.ended) is not None:
-        found.append(Done(ended, "SSH_DISCONNECTED"))
-    if connection.given_up is not None and not connection.contested:
-        found.append(Done(connection.given_up, str(connection.how)))
-    if connection.superseded is not None:
-        found.append(Done(connection.superseded, ""))
+    if connection is not UNHEARD:
+        if (ended := connection.ended) is not None:
+            found.append(Done(ended, How.ENDED))
+        if connection.given_up is not None and not connection.contested:
+            found.append(Done(connection.given_up, How.GIVEN_UP))
+        if connection.superseded is not None:
+            found.append(Done(connection.superseded, How.SUPERSEDED))
+    # One count of 0 is not enough: it is 0 again when the grace is over.
+    if ownership is not None and ownership.idle is not None:
+        since = deserted(session, connection, ownership, policy.clock_tolerance)
+        if since is not None and ownership.idle.until >= since + policy.abandoned_grace:
+            found.append(Done(since, How.DESERTED))
     # What was over before it was created leaves it the whole grace.
     return min((Done(max(each.since, session.created), each.how) for each in found), default=None)
 
 
 def _sentence(case: Case, done: Done) -> str:
-    connection, at = case.known.connection, case.at(done.since)
-    if not done.how:
-        return f"a newer Pod of the same connection was created at {at}, and it is still there"
+    connection, at, tail = case.known.connection, case.at(done.since), "and it is still there"
     who = connection.speaker.pod if connection.speaker else "its owner"
-    what = "its connection ended at" if done.how == "SSH_DISCONNECTED" else "ContainerSSH gave it up at"
-    return f"{what} {at}, as {who} logged ({done.how}), and it is still there"
+    match done.how:
+        case How.ENDED:
+            return f"{done.how} at {at}, as {who} logged ({Said.DISCONNECTED}), {tail}"
+        case How.GIVEN_UP:
+            return f"{done.how} at {at}, as {who} logged ({connection.how}), {tail}"
+        case How.SUPERSEDED:
+            return f"{done.how} at {at}, {tail}"
+    return f"{done.how} to {_counting(case)} since {at}, as metrics count ({CURRENT}), {tail}"
+
+
+def _counting(case: Case) -> str:
+    """Whose gauges say so: of all that may be alive and could have created it."""
+    ownership = case.known.ownership
+    owner = ownership.owner.pod if ownership is not None and ownership.owner else "its owner"
+    latest = case.session.created + case.policy.clock_tolerance
+    others = sum(each.alive and each.earliest_start <= latest for each in case.known.owners.owners) - 1
+    return f"{owner} or {others} more that could have created it" if others > 0 else owner

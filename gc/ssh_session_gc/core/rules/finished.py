@@ -5,11 +5,11 @@ Goes by the phase. Does not know when a container ended (``kube.pods``).
 
 from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.core.rules.rule import NEVER, Case, Known
+from ssh_session_gc.core.rules.rule import NEVER, Case, Known, no_fresh_read
 from ssh_session_gc.core.times import format_duration
 
 REASON = Reason.FINISHED
-NEEDS_FRESH_READ = False
+needs_fresh_read = no_fresh_read
 
 
 def due(session: Session, _: Known, policy: Policy) -> float:

@@ -44,6 +44,14 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float, connecti
     return Verdict(action, reason, due, owned, session.deletion is not None)
 
 
+def needs_fresh_read(
+    session: Session, verdict: Verdict, owners: Owners, policy: Policy, connection: Connection
+) -> bool:
+    """Whether the owners are to be read afresh before this verdict is acted upon."""
+    known = Known(owners, verdict.ownership, connection)
+    return verdict.reason is not None and RULE_OF[verdict.reason].needs_fresh_read(session, known, policy)
+
+
 def can_tell(owners: Owners, policy: Policy) -> bool:
     """Whether the Ownerless rule may speak at all."""
     return policy.ownerless and owners.unknown is None

@@ -6,11 +6,11 @@ Goes by the creation alone. Does not know whether anybody sits in the session.
 from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules import ownerless
-from ssh_session_gc.core.rules.rule import NEVER, Case, Known
+from ssh_session_gc.core.rules.rule import NEVER, Case, Known, no_fresh_read
 from ssh_session_gc.core.times import format_duration
 
 REASON = Reason.OVER_AGE
-NEEDS_FRESH_READ = False
+needs_fresh_read = no_fresh_read
 
 
 def due(session: Session, _: Known, policy: Policy) -> float:

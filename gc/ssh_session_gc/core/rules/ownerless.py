@@ -10,13 +10,17 @@ from ssh_session_gc.core.rules.rule import NEVER, Case, Known
 from ssh_session_gc.core.times import format_duration
 
 REASON = Reason.OWNERLESS
-NEEDS_FRESH_READ = True
 
 
 def due(_: Session, known: Known, policy: Policy) -> float:
     """The end of the last owner plus ``owner_grace``; NEVER where one may live, or nobody can tell."""
     owned = known.ownership
     return NEVER if owned is None or owned.since is None else owned.since + policy.owner_grace
+
+
+def needs_fresh_read(_: Session, __: Known, ___: Policy) -> bool:
+    """Always: an owner that nobody has seen may have it."""
+    return True
 
 
 def evidence(case: Case, *, late: bool) -> str:  # noqa: ARG001 - the same before and after it is due

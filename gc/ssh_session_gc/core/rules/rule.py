@@ -39,15 +39,21 @@ class Case(NamedTuple):
         return format_clock(instant, self.now)
 
 
+def no_fresh_read(_: Session, __: Known, ___: Policy) -> bool:
+    """The ``needs_fresh_read`` of a rule that no owner can change."""
+    return False
+
+
 class Rule(Protocol):
     """One reason to collect a session. Each is a module of this package."""
 
     REASON: Reason
-    NEEDS_FRESH_READ: bool
-    """Whether the owners are to be read afresh before anybody is deleted for it."""
 
     def due(self, session: Session, known: Known, policy: Policy) -> float:
         """When it fires, were it the only rule, in epoch seconds; NEVER, as things stand."""
+
+    def needs_fresh_read(self, session: Session, known: Known, policy: Policy) -> bool:
+        """Whether the owners are to be read afresh before this one is deleted for it."""
 
     def evidence(self, case: Case, *, late: bool) -> str:
         """The facts behind a verdict with this reason, in words; ``late``: it is due by now."""
