@@ -32,12 +32,13 @@ async def read(
     since: str = "",
     previous: bool = False,
     following: bool = False,
+    tail: int | None = None,
     silence: float = SILENCE,
     longest: int,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The lines of a container's log, with timestamps, from the beginning or from ``since`` (RFC 3339) on; while
-    ``following`` until the container ends; of the run before this one with ``previous``. A line longer than
-    ``longest`` bytes is cut.
+    ``following`` until the container ends; of the run before this one with ``previous``; with ``tail`` only so many,
+    the last ones. A line longer than ``longest`` bytes is cut.
 
     Raises ApiError and Unreachable.
     """
@@ -48,6 +49,8 @@ async def read(
         query["previous"] = "true"
     if since:
         query["sinceTime"] = since
+    if tail is not None:
+        query["tailLines"] = str(tail)
     async with api.stream(POD_LOGS, namespace, query, silence, name=pod) as content:
         yield _lines(content, longest)
 

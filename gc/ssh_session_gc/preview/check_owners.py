@@ -1,6 +1,7 @@
 """The preflight's questions about the owners: is ContainerSSH where the settings say, and in that container?
 
-Does not know how an answer is shown, or what becomes of a request that fails (``check``).
+Leaves the logs of those that run to ``check_logs``. Does not know how an answer is shown, or what becomes of a
+request that fails (``check``).
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -14,6 +15,7 @@ from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listing import list_all
 from ssh_session_gc.kube.pods import owner_pod
+from ssh_session_gc.preview.check_logs import check_logs
 from ssh_session_gc.preview.permissions import Finding, Mark
 from ssh_session_gc.settings import Settings
 
@@ -33,7 +35,13 @@ async def check_owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     if not pods:
         yield _no_pods(settings, selector)
         return
-    for finding in _pods(settings, selector, pods):
+    found = [owner_pod(pod, settings.owner_container) for pod in pods]
+    if (missing := _without_container(pods, found)) is not None:
+        yield missing
+        return
+    for finding in _pods(settings, selector, found):
+        yield finding
+    async for finding in check_logs(api, settings, filter(_runs, found)):
         yield finding
 
 
@@ -44,22 +52,28 @@ def _no_pods(settings: Settings, selector: str) -> Finding:
     return Finding(Mark.GOOD, f"{settings.owner} has no Pod at present: every session is without an owner")
 
 
-def _pods(settings: Settings, selector: str, pods: Sequence[wire.Pod]) -> Iterator[Finding]:
-    read = [owner_pod(pod, settings.owner_container) for pod in pods]
-    for pod, owner in zip(pods, read, strict=True):
+def _without_container(pods: Sequence[wire.Pod], found: Sequence[OwnerPod]) -> Finding | None:
+    for pod, owner in zip(pods, found, strict=True):
         names = [container.name for container in pod.spec.containers]
         if owner.container not in names:
             has = ", ".join(printable(name, 63) for name in names)
             todo = f"its containers are {has}: name ContainerSSH's with --owner-container"
-            yield Finding(Mark.BAD, f"Pod {owner.name} has no container {owner.container}", todo)
-            return
+            return Finding(Mark.BAD, f"Pod {owner.name} has no container {owner.container}", todo)
+    return None
+
+
+def _pods(settings: Settings, selector: str, pods: Sequence[OwnerPod]) -> Iterator[Finding]:
     what = settings.owner or f"selector {selector} in namespace {settings.owner_namespace}"
-    running = sum(pod.running is not None and not pod.final for pod in read)
-    containers = ", ".join(sorted({pod.container for pod in read}))
+    running = sum(map(_runs, pods))
+    containers = ", ".join(sorted({pod.container for pod in pods}))
     yield Finding(
-        Mark.GOOD, f"{what}: {running} of {counted(len(read), 'Pod')} running ContainerSSH, in container {containers}"
+        Mark.GOOD, f"{what}: {running} of {counted(len(pods), 'Pod')} running ContainerSSH, in container {containers}"
     )
-    yield from _nodes(settings, read)
+    yield from _nodes(settings, pods)
+
+
+def _runs(pod: OwnerPod) -> bool:
+    return pod.running is not None and not pod.final
 
 
 def _nodes(settings: Settings, pods: Sequence[OwnerPod]) -> Iterator[Finding]:
