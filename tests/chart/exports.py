@@ -19,7 +19,10 @@ OTHERS = [
     Exported("containerssh_ssh_current_connections", TARGET | {"country": "XX"}, "gauge"),
 ]
 """The series of other programs that alerts and pictures may use, as their documentation has them."""
-PROMETHEUS = [Exported("ALERTS", {"alertname": "SshSessionGcDown", "alertstate": "firing"}, "gauge")]
+PROMETHEUS = [
+    Exported("ALERTS", {"alertname": "SshSessionGcDown", "alertstate": "firing"}, "gauge"),
+    Exported("up", TARGET, "gauge"),
+]
 """The series that Prometheus itself makes."""
 
 

@@ -18,7 +18,7 @@ from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import Fault, World
 from tests import debian
 from tests.chart import charts, promql
-from tests.chart.exports import OTHERS, everything, scrape
+from tests.chart.exports import OTHERS, PROMETHEUS, everything, scrape
 from tests.cli.processes import DaemonProcess, process
 from tests.harness import running
 from tests.support import PATIENCE, eventually
@@ -118,7 +118,7 @@ def test_it_says_what_a_reader_needs(alert: str) -> None:
 
 
 async def test_every_rule_asks_for_what_is_exported(tmp_path: Path) -> None:
-    there = [*await everything(tmp_path), *OTHERS]
+    there = [*await everything(tmp_path), *OTHERS, *PROMETHEUS]
     wrong = {alert: found for alert, rule in rules().items() if (found := promql.faults(rule["expr"], there))}
     assert wrong == {}
 
