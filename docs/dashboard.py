@@ -206,6 +206,15 @@ def panels() -> Iterator[dashboard.Row | stat.Panel | timeseries.Panel]:
         "Runs of the ContainerSSH container. Unreachable: its node is cut off, so that it counts as alive.",
         stacked=True,
         colours={"Running": GREEN, "Starting": YELLOW, "Unreachable": ORANGE, "Ended": GREY},
+        width=WIDTH // 3,
+    )
+    yield graph(
+        "Sessions by connection",
+        {"{{state}}": f"sum by (state) ({highest('connections', 'state')})"},
+        "As ContainerSSH's log has it. Ended: with its owner, too. Unknown: the log does not say, or is not read.",
+        stacked=True,
+        colours={"open": GREEN, "ended": YELLOW, "unknown": GREY},
+        width=WIDTH // 3,
     )
     yield graph(
         "Sessions and SSH connections",
@@ -214,6 +223,7 @@ def panels() -> Iterator[dashboard.Row | stat.Panel | timeseries.Panel]:
             "ContainerSSH's connections": "sum(containerssh_ssh_current_connections)",
         },
         "The connections come from ContainerSSH, whose metrics are off by default",
+        width=WIDTH // 3,
     )
 
     yield dashboard.Row("API server")

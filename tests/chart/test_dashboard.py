@@ -135,6 +135,7 @@ def test_panels_are_told_apart_and_lie_beside_each_other() -> None:
         ("deletions by outcome", "ssh_session_gc_deletions_total", {"outcome"}),
         ("lag", "ssh_session_gc_deletion_lag_seconds_bucket", {"le"}),
         ("owners by state", "ssh_session_gc_owners", {"state"}),
+        ("sessions by connection", "ssh_session_gc_connections", {"state"}),
         ("API errors", "ssh_session_gc_api_requests_total", {"verb", "resource", "code"}),
     ],
 )
