@@ -128,7 +128,7 @@ async def test_logs_and_metrics_are_served_as_recorded() -> None:
         owners = _owners(replay)
         crashed, other = sorted(owners)
         assert owners[crashed] != owners[other]
-        assert all(ip.startswith("127.0.0.") for ip in owners.values())
+        assert all(ip.startswith("127.1.") for ip in owners.values())
         async with aiohttp.ClientSession(replay.server.url) as http:
 
             async def log(query: str = "") -> tuple[int, list[str]]:

@@ -10,6 +10,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -21,15 +22,14 @@ from ssh_session_gc.sandbox.api.faults import Faults
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, PODS, Change, ChangeType, Object
 from ssh_session_gc.sandbox.api.server import ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
-from ssh_session_gc.sandbox.api.strikes import cut, hang
 from ssh_session_gc.sandbox.node.logs import ContainerLog, LogLine
+from ssh_session_gc.sandbox.node.ports import PodPorts, drop
 
 STREAMS = {"deployment": DEPLOYMENTS, "owner-pods": PODS, "session-pods": PODS}
 STAMP = "ssh-session-gc/owner-pod-"
 CONTAINER = "containerssh"
 """The container whose log and metrics are recorded."""
 METRICS_PORT = 9100
-_BINDINGS = 20  # tries to find a port that is free on all addresses
 
 
 class Recorded(NamedTuple):
@@ -101,53 +101,37 @@ class RecordedMetrics:
     """The metrics of a recording's owner Pods, each on a loopback address of its own, all on one port."""
 
     def __init__(self, pods: Iterable[str], port: int) -> None:
-        self.addresses = {pod: f"127.0.0.{number}" for number, pod in enumerate(pods, start=2)}
-        self.port = port
-        self._texts: dict[str, str | None] = {}  # by address; None: nobody answers
-        self._runner: web.AppRunner | None = None
+        self._ports = PodPorts(port)
+        self.addresses = {pod: self._ports.address() for pod in pods}
+        self._texts: dict[str, str | None] = {}  # by Pod; None: nobody answers
+
+    @property
+    def port(self) -> int:
+        """The port, the same for all."""
+        return self._ports.port
 
     async def start(self) -> None:
         """Listens. Raises OSError where the port is taken."""
-        for tries in reversed(range(1 if self.port else _BINDINGS)):
-            try:
-                await self._listen()
-            except OSError:
-                await self.stop()
-                if not tries:
-                    raise
-            else:
-                return
+        if self.addresses:
+            await self._ports.start()
+        for pod, address in self.addresses.items():
+            await self._ports.open(address, partial(self._serve, pod))
 
     async def stop(self) -> None:
         """Listens no longer."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._ports.stop()
 
     def heard(self, entry: Mapping[str, Any]) -> None:
         """Takes in what a scrape of a Pod found. Where it failed, so do those that follow."""
-        self._texts[self.addresses[entry["pod"]]] = entry["text"] if entry["status"] == 200 else None
+        self._texts[entry["pod"]] = entry["text"] if entry["status"] == 200 else None
 
     def gone(self, pod: str) -> None:
         """Has the Pod answer no more."""
-        self._texts.pop(self.addresses.get(pod, ""), None)
+        self._texts.pop(pod, None)
 
-    async def _listen(self) -> None:
-        app = web.Application()
-        app.router.add_get("/metrics", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
-        await self._runner.setup()
-        port = self.port
-        for address in self.addresses.values():
-            await web.TCPSite(self._runner, address, port).start()
-            port = port or self._runner.addresses[0][1]
-        self.port = port
-
-    async def _serve(self, request: web.Request) -> web.Response:
-        address = request.get_extra_info("sockname", ("",))[0]
-        if (text := self._texts.get(address)) is None:
-            cut(request)
-            await hang()
+    async def _serve(self, pod: str, request: web.Request) -> web.StreamResponse:
+        if (text := self._texts.get(pod)) is None:
+            return await drop(request)
         open_metrics = text.endswith(("# EOF", "# EOF\n"))
         kind = "application/openmetrics-text; version=1.0.0" if open_metrics else "text/plain; version=0.0.4"
         ended = text if text.endswith("\n") else f"{text}\n"

@@ -22,13 +22,15 @@ from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import manifests
 from ssh_session_gc.sandbox.containerssh.log import LogLevel
-from ssh_session_gc.sandbox.containerssh.manifests import OWNER, OWNER_NAMESPACE
+from ssh_session_gc.sandbox.containerssh.manifests import CONTAINER, OWNER, OWNER_NAMESPACE
+from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts, Says
 from ssh_session_gc.sandbox.containerssh.process import NAMESPACE, POD_START, ContainerSSH
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.node.controllers import DeploymentController
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import NodeController, Scheduler, disrupted
+from ssh_session_gc.sandbox.node.podstatus import StatusWriter
 from ssh_session_gc.sandbox.node.programs import Process, Program
 
 EPOCH = 1_795_402_800.0
@@ -52,6 +54,7 @@ class World:
         images: Mapping[str, Program] | None = None,
         clean_shutdown: bool = False,
         log_level: LogLevel = "debug",
+        metrics_port: int | None = None,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         tokens: Mapping[str, Identity] | None = None,
@@ -61,16 +64,23 @@ class World:
         """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
         ahead. ``stamp``: sessions carry their creator's name and uid. ``node_silence``: seconds until a node that is
         cut off counts as unreachable. ``program``: how containers behave; ``images``: where theirs says otherwise.
-        ``clean_shutdown``, ``log_level``: see ``ContainerSSH``. ``port``: 0 takes a free one."""
+        ``clean_shutdown``, ``log_level``: see ``ContainerSSH``. ``metrics_port``: where each process of ContainerSSH
+        serves its metrics, on its Pod's address; None: nowhere. ``port``, ``metrics_port``: 0 takes a free one."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self.clock_offset = 0.0
         """Seconds to add to the cluster's clock, as if somebody had set it."""
         self.store = Store(lambda: began + self.clock_offset + loop.time() - start, rng=random.Random(seed))  # noqa: S311
         self.faults = Faults()
+        self._metrics = None if metrics_port is None else MetricsPorts(metrics_port)
         self.kubelets = {
             name: Kubelet(
-                self.store, name, default=program or Program(), images=images or {}, skew=(skews or {}).get(name, 0.0)
+                self.store,
+                name,
+                default=program or Program(),
+                images=images or {},
+                skew=(skews or {}).get(name, 0.0),
+                addresses=self._owner_address,
             )
             for name in (f"node{n + 1}" for n in range(nodes))
         }
@@ -90,6 +100,7 @@ class World:
             pod_start=pod_start,
             clean_shutdown=clean_shutdown,
             log_level=log_level,
+            metrics=self._metrics,
             rng=rng,
         )
         self._port = port
@@ -100,6 +111,8 @@ class World:
     async def __aenter__(self) -> Self:
         for namespace in ("default", NAMESPACE, OWNER_NAMESPACE):
             self.store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
+        if self._metrics is not None:
+            await self._metrics.start()
         # The truth is told of a change before anybody reacts to it, and a kubelet before what depends on it.
         self.containerssh.start()
         for kubelet in self.kubelets.values():
@@ -121,7 +134,14 @@ class World:
         await self.containerssh.stop()
         for kubelet in self.kubelets.values():
             await kubelet.stop()
+        if self._metrics is not None:
+            await self._metrics.stop()
         await self.server.stop()
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port on which ContainerSSH's Pods serve their metrics, each on its own address; None: they do not."""
+        return None if self._metrics is None else self._metrics.port
 
     @property
     def url(self) -> str:
@@ -170,6 +190,11 @@ class World:
         process = process or self.containerssh.replicas[0].process
         for kubelet in self.kubelets.values():
             kubelet.kill(process.pod_uid, container=process.container)
+
+    def gauge_says(self, process: Process, says: Says | None) -> None:
+        """Has a process's metrics port answer something else than what it counts; None: the truth again. A process
+        that starts later says the truth."""
+        self.containerssh.replica_of(process).counts.says = says
 
     def evict(self, namespace: str, name: str) -> None:
         """Deletes a Pod as the eviction API does, which ``kubectl drain`` uses. Raises Refusal 404."""
@@ -242,6 +267,10 @@ class World:
     def lost_live(self) -> list[TrueSession]:
         """The sessions that somebody other than the cluster deleted while a user sat in them."""
         return [s for s in self.containerssh.sessions.values() if s.was_live and not s.evicted]
+
+    def _owner_address(self, pod: StatusWriter) -> str:
+        owner = pod.namespace == OWNER_NAMESPACE and CONTAINER in pod.containers
+        return self._metrics.address(pod.uid) if owner and self._metrics is not None else ""
 
     def _is_ready(self, process: Process) -> bool:
         pods = {pod["metadata"]["uid"]: pod for pod in self.store.list(PODS, OWNER_NAMESPACE)}

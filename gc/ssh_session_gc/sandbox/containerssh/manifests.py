@@ -13,6 +13,8 @@ from ssh_session_gc.sandbox.node.programs import PROGRAM
 
 OWNER = "containerssh"
 OWNER_NAMESPACE = "containerssh"
+CONTAINER = "containerssh"
+"""The container in which a process runs."""
 
 
 def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Object:
@@ -25,7 +27,7 @@ def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Obj
         },
         "spec": {
             "terminationGracePeriodSeconds": grace,
-            "containers": [*sidecars, {"name": "containerssh", "image": "containerssh/containerssh:v0.5.2"}],
+            "containers": [*sidecars, {"name": CONTAINER, "image": "containerssh/containerssh:v0.5.2"}],
             "tolerations": [
                 {
                     "key": UNREACHABLE,

@@ -16,6 +16,7 @@ from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import log, manifests
 from ssh_session_gc.sandbox.containerssh.log import Entry, Login, LogLevel
+from ssh_session_gc.sandbox.containerssh.metrics import Counts, MetricsPorts
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import DISRUPTED
@@ -37,6 +38,7 @@ class Replica:
     process: Process
     kubelet: Kubelet
     log_level: LogLevel = "debug"
+    counts: Counts = field(default_factory=Counts)
     sessions: dict[str, TrueSession] = field(default_factory=dict)
     waiting: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -72,15 +74,16 @@ class ContainerSSH:
         pod_start: float = POD_START,
         clean_shutdown: bool = False,
         log_level: LogLevel = "debug",
+        metrics: MetricsPorts | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
         ``clean_shutdown``: after SIGTERM a process ends as soon as it has no session left, and closes those that are
         left when its time is over. Otherwise it takes its time and dies, as in the recordings.
-        ``log_level``: "notice" leaves only the errors in the log."""
+        ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics."""
         self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
         self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
-        self._log_level = log_level
+        self._log_level, self._metrics = log_level, metrics
         self._rng = rng or random.Random()  # noqa: S311 - connection ids
         self.replicas: list[Replica] = []
         """The processes that run, oldest first."""
@@ -127,11 +130,13 @@ class ContainerSSH:
         if self._stamp:
             metadata["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
             metadata["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
+        server.counts.came()
         server.write(*log.connected(login))
         try:
             made = self._store.create(PODS, self._namespace, pod)["metadata"]
         except Refusal as error:
             server.write(*log.not_created(login, str(error)))
+            server.counts.went()
             raise
         session = TrueSession(made["uid"], made["name"], user, self._store.now(), server.process, login)
         self.sessions[session.uid] = server.sessions[session.uid] = session
@@ -145,6 +150,7 @@ class ContainerSSH:
         replica = self._serving(session)
         if replica is None:
             return
+        replica.counts.went()
         replica.write(log.disconnected(session.login), log.removes(session.login, session.name))
         self._close(session, replica)
         if self._clean and replica.process.terminating.is_set():
@@ -157,9 +163,17 @@ class ContainerSSH:
         if replica is None or not session.up:
             return
         session.given_up, session.left = True, self._store.now()
+        replica.counts.went()
         replica.write(log.exited(session.login, 0), log.disconnected(session.login))
         if self._clean and replica.process.terminating.is_set():
             self._leave_if_idle(replica)
+
+    def replica_of(self, process: Process) -> Replica:
+        """What a running process remembers. Raises LookupError where it runs no longer."""
+        for replica in self.replicas:
+            if replica.process is process:
+                return replica
+        raise LookupError(f"no ContainerSSH runs as {process.pod} any more")
 
     def _serving(self, session: TrueSession) -> Replica | None:
         """The process in which somebody still counts as the session's user."""
@@ -205,15 +219,20 @@ class ContainerSSH:
             return
         if pod["status"].get("phase") == "Pending":
             session.given_up = True
+            replica.counts.went()
             replica.write(*log.came_too_late(session.login, session.name))
 
     def _process_started(self, kubelet: Kubelet, process: Process) -> None:
-        if process.namespace == self._owner_namespace and process.container == "containerssh":
+        if process.namespace == self._owner_namespace and process.container == manifests.CONTAINER:
             replica = Replica(process, kubelet, self._log_level)
             self.replicas.append(replica)
+            if self._metrics is not None:
+                self._metrics.open(process, kubelet, replica.counts)
             replica.write(*log.start())
 
     def _process_stopping(self, process: Process) -> None:
+        if self._metrics is not None:
+            self._metrics.close(process)
         for replica in [r for r in self.replicas if r.process is process and self._clean]:
             self._leave_if_idle(replica)
 
@@ -224,6 +243,8 @@ class ContainerSSH:
     def _process_ended(self, process: Process) -> None:
         if (session := self.sessions.get(process.pod_uid)) is not None:
             session.finished = True
+        if self._metrics is not None:
+            self._metrics.close(process)
         for replica in [r for r in self.replicas if r.process is process]:
             # All that it knew is gone with it.
             self.replicas.remove(replica)

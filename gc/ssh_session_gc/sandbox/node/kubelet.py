@@ -29,9 +29,11 @@ class Kubelet:
         default: Program | None = None,
         images: Mapping[str, Program] = MappingProxyType({}),
         skew: float = 0.0,
+        addresses: Callable[[StatusWriter], str] = lambda _: "",
     ) -> None:
         """``images``: the programs of images where it is not ``default``. ``skew``: how many seconds the node's
-        clock runs ahead of the API server's."""
+        clock runs ahead of the API server's. ``addresses``: the addresses of the Pods that get none of the node's
+        own; empty for all others."""
         self.store, self.node, self.skew = store, node, skew
         self.default, self.images = default or Program(), images
         self.started, self.stopping, self.ended = Listeners[Process](), Listeners[Process](), Listeners[Process]()
@@ -45,6 +47,7 @@ class Kubelet:
         self.lag = 0.0
         """Seconds by which a Pod's status is written late, as by a kubelet that is busy or throttled."""
         self.dead = False
+        self._elsewhere = addresses
         self._rng = random.Random(node)  # noqa: S311 - container ids
         self._pods: dict[str, PodWorker] = {}
         self._addresses = 0
@@ -110,7 +113,7 @@ class Kubelet:
         runs = self.logs.setdefault((status.uid, container), [])
         runs.append(process.log)
         del runs[:-2]
-        status.ip = status.ip or self.address()
+        status.ip = status.ip or self.address(status)
         state = status.containers[container]
         state.state, state.id = running(process), f"containerd://{self._rng.getrandbits(256):064x}"
         self.started.tell(process)
@@ -141,8 +144,10 @@ class Kubelet:
         # While a container waits for its restart, its latest run is the one that ended before.
         return runs[-1] if "waiting" in status.state else runs[0]
 
-    def address(self) -> str:
-        """An address for the next Pod."""
+    def address(self, status: StatusWriter) -> str:
+        """An address for a Pod that has none yet."""
+        if elsewhere := self._elsewhere(status):
+            return elsewhere
         self._addresses += 1
         return f"10.244.{self._addresses // 250}.{self._addresses % 250 + 2}"
 

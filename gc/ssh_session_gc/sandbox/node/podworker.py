@@ -46,7 +46,7 @@ class Runtime(Protocol):
     def end(self, process: Process, exit_code: int) -> None:
         """Ends a process."""
 
-    def address(self) -> str:
+    def address(self, status: StatusWriter) -> str:
         """An address for a Pod."""
 
 
@@ -185,7 +185,7 @@ class PodWorker:
 
     async def _pull_in_vain(self, container: Object) -> None:
         image, status = container.get("image", ""), self.status.containers[container["name"]]
-        self.status.ip = self.status.ip or self._kubelet.address()
+        self.status.ip = self.status.ip or self._kubelet.address(self.status)
         failure = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": not found'
         backing_off = f'Back-off pulling image "{image}": ErrImagePull: {failure}'
         while True:
