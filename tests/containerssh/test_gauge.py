@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ssh_session_gc.containerssh.gauge import CURRENT, MOST_LINES, TOTAL, parse
-from ssh_session_gc.core.gauge import Count
+from ssh_session_gc.containerssh.gauge import MOST_LINES, parse
+from ssh_session_gc.core.gauge import CURRENT, TOTAL, Count
 
 REAL = Path(__file__).parents[1] / "data" / "recordings" / "real"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -62,14 +62,16 @@ class Scene:
 async def scene(
     tmp_path: Path, *, replicas: int = 1, stamp: bool = False, world: World | None = None, **settings: Any
 ) -> AsyncIterator[Scene]:
-    """A cluster with so many ContainerSSH replicas, and the daemon with these settings, in step."""
+    """A cluster with so many ContainerSSH replicas, and the daemon with these settings, in step. It asks for metrics
+    where the cluster has them."""
     async with world or World(stamp=stamp) as made:
         if replicas:
             made.deploy(replicas)
             waiting = asyncio.create_task(made.ready(replicas))
             while not waiting.done():
                 await advance(0.2)
-        async with running(made.url, tmp_path, **settings) as gc:
+        more = {"owner_metrics_port": made.metrics_port or 0} | settings
+        async with running(made.url, tmp_path, **more) as gc:
             await gc.synced()
             yield Scene(made, gc)
 
