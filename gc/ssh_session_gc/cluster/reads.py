@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 import aiohttp
 import msgspec
 
-from ssh_session_gc.cluster.connections import Connections
+from ssh_session_gc.cluster.logbook import Logbook
 from ssh_session_gc.cluster.owner_gauge import Uncounted, ask, client
 from ssh_session_gc.cluster.owner_pods import selected_pods
 from ssh_session_gc.cluster.sessions import session_pods
-from ssh_session_gc.containerssh.log import LONGEST_LINE, parse
+from ssh_session_gc.containerssh.log import LONGEST_LINE
 from ssh_session_gc.core.connections import UNHEARD, Connection, Speaker, untold
 from ssh_session_gc.core.gauge import Idle, counted
 from ssh_session_gc.core.model import Incarnation, OwnerState, Run, Session
@@ -61,8 +61,7 @@ async def read_connections(
     api: Api, settings: Settings, owners: Owners, sessions: Sequence[Session]
 ) -> tuple[dict[str, Connection], list[str]]:
     """What the owners' logs say of these sessions, by uid, each line by its own time; and why some say nothing."""
-    known = Connections({session.uid: session for session in sessions})
-    known.changed(None)
+    book = Logbook(sessions)
     silent: list[str] = []
     for owner in owners.owners:
         if owner.started is None or not settings.owner_logs:
@@ -80,14 +79,13 @@ async def read_connections(
                 )
                 async with stream as lines:
                     async for text in lines:
-                        if (line := parse(text, None)) is not None:
-                            known.hear(line, speaker)
+                        book.take(text, speaker)
         except (ApiError, Unreachable) as error:
             if owner.alive:
                 silent.append(f"the log of {owner.pod} cannot be read: {error}")
         except TimeoutError:
             silent.append(f"the log of {owner.pod} does not come in time")
-    return {session.uid: known.of(session.uid) for session in sessions}, silent
+    return book.connections(), silent
 
 
 async def read_counts(
