@@ -5,6 +5,7 @@ Does not know how a plan reaches the terminal or the pipe (``plan_output``).
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from ssh_session_gc.cli.cluster import ClusterOptions, cluster
 from ssh_session_gc.cli.command import command
 from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.options import Section, flag, option, option_class, repeated
-from ssh_session_gc.cli.values import INSTANT, TEXT, Form, OneOf
+from ssh_session_gc.cli.values import INSTANT, POD_FILE, TEXT, Form, OneOf, PodFile
 from ssh_session_gc.cli.work import work
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.plan import Snapshot, Wanted, make
@@ -45,6 +46,11 @@ class PlanOptions:
     at: float | None = option(
         "With --filename: judge as of this time, such as 2026-11-23T03:10:00Z.", INSTANT, Section.CLUSTER
     )
+    owner_log: tuple[PodFile, ...] = repeated(
+        "With --filename: a file of what `kubectl logs POD` printed for a ContainerSSH Pod; repeatable.",
+        POD_FILE,
+        Section.CLUSTER,
+    )
     reason: tuple[Reason, ...] = repeated(
         "Only sessions with this reason; repeatable.", OneOf(Reason, case_sensitive=False), Section.FILTER
     )
@@ -67,6 +73,10 @@ class PlanOptions:
         """Raises click.UsageError where two options exclude each other."""
         if self.at is not None and not self.filename:
             raise click.UsageError("--at goes with --filename: a cluster is judged by its own clock")
+        if self.owner_log and not self.filename:
+            raise click.UsageError("--owner-log goes with --filename: a cluster's own logs are read")
+        if self.owner_log and not self.common.settings().owner_logs:
+            raise click.UsageError("--owner-log excludes --no-owner-logs and --owner none: they leave all logs aside")
         target = self.common.target
         clusters = (("watch", self.watch), ("kubeconfig", target.kubeconfig), ("context", target.context))
         for name, value in (*clusters, ("sandbox", target.sandbox)):
@@ -86,6 +96,7 @@ class PlanOptions:
         (" --watch", "as the cluster changes"),
         (" --verdict collect -o name", "only the names of what would be deleted now"),
         (" -f dump.json --at 2026-11-23T03:10:00Z", "judge a dump of the cluster, as of then"),
+        (" -f dump.json --owner-log containerssh-5d8f=owner.log", "with what that Pod has logged"),
     ],
 )
 def plan(options: PlanOptions) -> int:
@@ -105,7 +116,7 @@ async def _plan(options: PlanOptions, settings: Settings) -> int:
             await plan_output.watch(target, settings, wanted, options.output)
             return 0
         if options.filename:
-            snapshot = _from_file(options.filename, settings, options.at)
+            snapshot = _from_file(options.filename, settings, options.at, options.owner_log)
         else:
             snapshot = await _from_cluster(target, settings)
     except CannotRead as error:
@@ -129,7 +140,7 @@ async def _from_cluster(target: ClusterOptions, settings: Settings) -> Snapshot:
             progress.end()
 
 
-def _from_file(name: str, settings: Settings, at: float | None) -> Snapshot:
+def _from_file(name: str, settings: Settings, at: float | None, logs: Sequence[PodFile]) -> Snapshot:
     from ssh_session_gc.preview import dump
     from ssh_session_gc.preview.snapshot import CannotRead
 
@@ -138,4 +149,4 @@ def _from_file(name: str, settings: Settings, at: float | None) -> Snapshot:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise CannotRead(f"cannot read {source}: {error.strerror}; check --filename") from None
-    return dump.read(data, source, settings, time.time(), at=at)
+    return dump.read(data, source, settings, time.time(), at=at, logs=logs)

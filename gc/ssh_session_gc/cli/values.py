@@ -19,6 +19,8 @@ E = TypeVar("E", bound=StrEnum)
 
 Address = tuple[str, int]
 """A host, empty for all of this machine's addresses, and a port."""
+PodFile = tuple[str, str]
+"""The name of a Pod, and a file that tells of it."""
 
 
 class Form(StrEnum):
@@ -93,6 +95,15 @@ def _instant(text: str) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
+def _pod_file(text: str) -> PodFile:
+    pod, equals, file = text.partition("=")
+    if not equals or not file:
+        raise ValueError("write it as pod=file")
+    if file == "-":
+        raise ValueError("only --filename may be stdin: write the log to a file")
+    return parse_name(pod), file
+
+
 TEXT: click.ParamType[str, Any] = click.STRING
 DURATION = Parsed("duration", parse_duration)
 POSITIVE_DURATION = Parsed("duration", _positive)
@@ -101,4 +112,5 @@ OWNER = Parsed("kind/namespace/name", _owner)
 NAME = Parsed("name", parse_name)
 SELECTOR = Parsed("selector", _selector)
 INSTANT = Parsed("time", _instant)
+POD_FILE = Parsed("pod=file", _pod_file)
 LISTEN = Parsed("host:port", parse_listen)

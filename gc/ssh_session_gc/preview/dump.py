@@ -1,11 +1,12 @@
 """The cluster as a file tells of it: what ``kubectl get pods,deployments -A -o json`` (or ``-o yaml``) printed.
 
 Chooses among the objects by namespace and selector, as the API server would, and reads them as the daemon does
-(``kube.wire``, ``kube.pods``). Does not know in which forms kubectl prints them (``objects``).
+(``kube.wire``, ``kube.pods``). Does not know in which forms kubectl prints them (``objects``), or how the logs that
+go with them are read (``dump_logs``).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from ssh_session_gc.kube.errors import Malformed
 from ssh_session_gc.kube.pods import owner_pod, session_of
 from ssh_session_gc.kube.wire import Pod, Workload
 from ssh_session_gc.kube.workloads import selector_of
+from ssh_session_gc.preview import dump_logs
 from ssh_session_gc.preview.objects import PRINT, Found, Objects, find
 from ssh_session_gc.preview.snapshot import CannotRead, annotation_remarks, no_sessions
 from ssh_session_gc.selectors import BadSelector, Selector
@@ -32,9 +34,20 @@ STALE = 600.0
 """Seconds after which a file is old enough for a remark, counted from the newest fact in it."""
 
 
-def read(data: bytes, source: str, settings: Settings, now: float, *, at: float | None = None) -> Snapshot:
-    """The snapshot that a file holds, to be judged at ``at``, or else ``now`` (epoch seconds). ``source`` is its name
-    for people. Raises CannotRead."""
+def read(
+    data: bytes,
+    source: str,
+    settings: Settings,
+    now: float,
+    *,
+    at: float | None = None,
+    logs: Sequence[tuple[str, str]] = (),
+) -> Snapshot:
+    """The snapshot that a file holds, to be judged at ``at``, or else ``now`` (epoch seconds).
+
+    ``source`` is its name for people. ``logs`` are names of owner Pods, each with a file of what it has logged.
+    Raises CannotRead.
+    """
     objects = find(data, source)
     others = objects.count_others()
     if not objects.pods:
@@ -46,9 +59,11 @@ def read(data: bytes, source: str, settings: Settings, now: float, *, at: float 
     owners = _owners(objects, source, settings, sessions, moment)
     if others:
         remarks.append(f"left aside, as they play no part: {others}")
-    remarks += _dated(source, sessions, owners, now, at)
+    connections, silent = dump_logs.read(logs, source, settings, owners, sessions)
+    remarks += silent
+    remarks += _dated(source, sessions, owners, dump_logs.moments(connections.values()), now, at)
     remarks += annotation_remarks(sessions)
-    return Snapshot(tuple(sessions), owners, moment, remarks=tuple(remarks))
+    return Snapshot(tuple(sessions), owners, moment, connections, tuple(remarks))
 
 
 def _sessions(objects: Objects, source: str, settings: Settings) -> tuple[list[Pod], list[str]]:
@@ -120,24 +135,29 @@ def _replicas(workload: Found) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _dated(source: str, sessions: list[Session], owners: Owners, now: float, at: float | None) -> Iterator[str]:
-    """Remarks on the time of judgement. Raises CannotRead where it is before everything in the file."""
+def _dated(
+    source: str, sessions: list[Session], owners: Owners, logged: list[float], now: float, at: float | None
+) -> Iterator[str]:
+    """Remarks on the time of judgement; ``logged`` are the moments that logs tell of. Raises CannotRead where it is
+    before everything in the file."""
     starts = [s.created for s in sessions] + [o.started for o in owners.owners if o.started is not None]
     times = [*starts, *(t for s in sessions for t in (s.started, s.finished) if t is not None)]
     # An owner whose end only its absence tells of has ended at the moment of judgement, which is no fact of the file.
     times += [o.finished for o in owners.owners if o.finished is not None and o.ending]
     if not times:
         return
+    times += logged
+    told = f"{source} and the logs" if logged else source
     newest = format_instant(max(times))
     if at is None:
         if now - max(times) > STALE:
             age = format_duration(round(now - max(times)))
-            yield f"nothing in {source} is newer than {newest}, {age} ago: --at {newest} judges as of then"
+            yield f"nothing in {told} is newer than {newest}, {age} ago: --at {newest} judges as of then"
     elif at < min(starts):
         first = format_instant(min(starts))
         raise CannotRead(f"--at {format_instant(at)} is before everything in {source}: it begins at {first}")
     elif at < max(times):
-        yield f"--at {format_instant(at)} is before the newest fact in {source}, of {newest}: it counts all the same"
+        yield f"--at {format_instant(at)} is before the newest fact in {told}, of {newest}: it counts all the same"
 
 
 def _select(pods: Iterable[Found], namespace: str, selector: str, option: str) -> list[Found]:
