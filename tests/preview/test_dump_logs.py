@@ -74,7 +74,7 @@ def judged(taken: Dump, files: Files) -> Plan:
 
 def said(plan: Plan) -> Said:
     """The verdict on each user's session, and whether anybody is connected to it."""
-    return {row.session.user: (row.verdict.action, row.verdict.reason, row.connected) for row in plan.rows}
+    return {row.session.user: (row.verdict.action, row.verdict.reason, row.presence.connected) for row in plan.rows}
 
 
 KEPT, ENDED = (Action.WAITING, Reason.OVER_AGE), (Action.COLLECT, Reason.ABANDONED)

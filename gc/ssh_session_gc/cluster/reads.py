@@ -36,6 +36,8 @@ from ssh_session_gc.settings import Settings
 
 LONGEST_READ = 30.0
 """Seconds for a whole log. A kubelet that is away does not answer at all."""
+AT_ONCE = 16
+"""Logs that are read at the same time."""
 _workloads = Decoder(Workload)
 
 
@@ -63,29 +65,24 @@ async def read_connections(
     """What the owners' logs say of these sessions, by uid, each line by its own time; and why some say nothing."""
     book = Logbook(sessions)
     silent: list[str] = []
-    for owner in owners.owners:
-        if owner.started is None or not settings.owner_logs:
-            continue
-        speaker, restarted = Speaker(owner.pod, owner.pod_uid), not owner.alive
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def take(owner: Incarnation) -> None:
+        speaker, name = Speaker(owner.pod, owner.pod_uid), settings.owner_namespace
+        stream = read(api, name, owner.pod, owner.container, previous=not owner.alive, longest=LONGEST_LINE)
         try:
-            async with asyncio.timeout(LONGEST_READ):
-                stream = read(
-                    api,
-                    settings.owner_namespace,
-                    owner.pod,
-                    owner.container,
-                    previous=restarted,
-                    longest=LONGEST_LINE,
-                )
-                async with stream as lines:
-                    async for text in lines:
-                        book.take(text, speaker)
+            async with turns, asyncio.timeout(LONGEST_READ), stream as lines:
+                async for text in lines:
+                    book.take(text, speaker)
         except (ApiError, Unreachable) as error:
             if owner.alive:
                 silent.append(f"the log of {owner.pod} cannot be read: {error}")
         except TimeoutError:
             silent.append(f"the log of {owner.pod} does not come in time")
-    return book.connections(), silent
+
+    if settings.owner_logs:
+        await asyncio.gather(*(take(owner) for owner in owners.owners if owner.started is not None))
+    return book.connections(), sorted(silent)
 
 
 async def read_counts(
@@ -112,7 +109,7 @@ async def read_counts(
 
     async with client() as http:
         await asyncio.gather(*(count(http, owner) for owner in running))
-    return msgspec.structs.replace(owners, idle=idle), silent
+    return msgspec.structs.replace(owners, idle=idle), sorted(silent)
 
 
 async def find_selector(api: Api, settings: Settings) -> str:
