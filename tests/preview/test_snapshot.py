@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from ssh_session_gc.core.explain import explain
 from ssh_session_gc.core.model import Action, Reason, Verdict
 from ssh_session_gc.core.plan import Plan, Snapshot, make
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listing import PAGE
 from ssh_session_gc.preview.snapshot import CannotRead, find_one, read
+from ssh_session_gc.preview.text import lines
 from ssh_session_gc.sandbox import Fault, Identity, PolicyRule, World
 from ssh_session_gc.sandbox.api.objects import NAMESPACES, PODS
 from ssh_session_gc.sandbox.story import PAST, QUICK, lived_in
@@ -230,3 +232,42 @@ async def test_progress_is_told_page_by_page(tmp_path: Path) -> None:
             snapshot = await read(api, Settings(), progress=told.append)
         assert told == [PAGE, 2 * PAGE, 3 * PAGE, most]
         assert len(snapshot.sessions) == most
+
+
+@asynccontextmanager
+async def counting(**world: Any) -> AsyncIterator[World]:
+    """A cluster whose ContainerSSH logs errors alone, but counts connections; alice has left it unnoticed."""
+    async with World(log_level="notice", metrics_port=0, **world) as made:
+        made.deploy()
+        await advance(5)
+        alice = made.open("alice")
+        await advance(30)
+        made.leave(alice)
+        yield made
+
+
+async def test_one_count_tells_that_nobody_is_connected_and_ends_nobody(tmp_path: Path) -> None:
+    async with counting() as world:
+        await advance(600)
+        async with reach(world, tmp_path) as api:
+            settings = Settings(owner_metrics_port=world.metrics_port or 0)
+            snapshot = await find_one(api, settings, next(iter(world.containerssh.sessions.values())).name)
+        explained = explain(snapshot.sessions[0], snapshot.owners, settings.policy, snapshot.now)
+        assert explained.verdict.reason is Reason.OVER_AGE
+        assert explained.presence.connected is False
+        [candidate] = explained.candidates
+        assert "; nobody has been connected to it since " in candidate.why
+        shown = [str(line) for line in lines(explained, snapshot.owners, settings, snapshot.now)]
+        assert any("nobody since" in line and "by the metrics of its owners" in line for line in shown)
+        assert any("Abandoned" in line and "to be counted again 1m30s later" in line for line in shown)
+
+
+async def test_a_gauge_that_cannot_be_reached_is_said_once(tmp_path: Path) -> None:
+    async with counting() as world:
+        world.scale(3)
+        await advance(10)
+        snapshot = await look(world, tmp_path, owner_metrics_port=1)
+        [remark] = snapshot.remarks
+        assert " on port 1 cannot be read: " in remark
+        assert remark.endswith("(and 2 more); whether anybody is connected is not counted")
+        assert make(snapshot, Settings().policy, "ssh-sessions").rows[0].presence.connected is None
