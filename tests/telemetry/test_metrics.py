@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ssh_session_gc.core.contradictions import Contradiction
 from ssh_session_gc.core.model import ConnectionState, OwnerState, Reason, SessionState
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.errors import ApiError, Unreachable
@@ -41,6 +42,7 @@ CONTRACT = {
     "api_requests_total": {"verb", "resource", "code"},
     "api_request_duration_seconds": {"verb", "resource"},
     "invalid_annotations_total": set(),
+    "contradictions_total": {"between"},
     "leader": set(),
     "dry_run": set(),
     "build_info": {"version", "python"},
@@ -116,6 +118,7 @@ ALLOWED: dict[str, Callable[[str], object]] = {
     "reason": lambda text: text in set(Reason),
     "outcome": lambda text: text in set(Outcome),
     "stream": lambda text: text in set(Stream),
+    "between": lambda text: text in set(Contradiction),
     "cause": lambda text: text in CAUSES,
     "verb": lambda text: text in VERBS,
     "resource": lambda text: text in RESOURCES,

@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Ownership, Session
 
 APART = 2.0
@@ -179,6 +180,11 @@ def deserted(session: Session, connection: Connection, ownership: Ownership | No
     idle = ownership.idle if ownership is not None else None
     if idle is None or connection.contested or connection.open:
         return None
+    return empty_since(session, idle, tolerance)
+
+
+def empty_since(session: Session, idle: Idle, tolerance: float) -> float | None:
+    """Since when a session that had been created by then was in nobody's count; None where it is younger."""
     made = session.created + CUT + tolerance
     return max(idle.since, made) if idle.until >= made else None
 

@@ -14,6 +14,7 @@ from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.cluster.source import Hopeless
 from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.daemon.collector import Collector
+from ssh_session_gc.daemon.contradictions import Contradictions
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.health import Health
@@ -47,6 +48,7 @@ class Daemon:
         self.elector = Elector(api, settings.lease)
         self.elector.subscribe(metrics.leader.set)
         self.collector = Collector(self.cluster, api, settings, metrics, self._recorder, self.elector)
+        Contradictions(self.cluster, settings, metrics)
         self.health = Health(self.cluster, metrics)
         self.server = Server(metrics.registry, self.health.healthy, self.health.ready)
         metrics.watch(self.collector.survey)

@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ssh_session_gc import __version__
+from ssh_session_gc.core.contradictions import Contradiction
 from ssh_session_gc.core.model import ConnectionState, OwnerState, Reason, SessionState
 from ssh_session_gc.core.survey import Survey
 
@@ -86,11 +87,16 @@ class Metrics:
         self.invalid_annotations = counter(
             "invalid_annotations_total", "Annotations of ours on sessions that could not be read and are ignored"
         )
+        self.contradictions = counter(
+            "contradictions_total", "Facts about a session that exclude each other; it is favoured", "between"
+        )
         self.leader = gauge("leader", "Whether this process is the one that deletes")
         gauge("dry_run", "Whether this process only says what it would delete").set(dry_run)
         Info(f"{PREFIX}_build", "The program's version", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
         )
+        for between in Contradiction:
+            self.contradictions.labels(between)
         # rate() does not see the increase with which a series begins, so all begin at 0.
         for reason in Reason:
             self.deletion_lag.labels(reason)
