@@ -22,7 +22,7 @@ from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import manifests
 from ssh_session_gc.sandbox.containerssh.log import LogLevel
-from ssh_session_gc.sandbox.containerssh.manifests import CONTAINER, OWNER, OWNER_NAMESPACE
+from ssh_session_gc.sandbox.containerssh.manifests import CONTAINER, OWNER, OWNER_NAMESPACE, Mode
 from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts, Says
 from ssh_session_gc.sandbox.containerssh.process import NAMESPACE, POD_START, ContainerSSH
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
@@ -47,6 +47,7 @@ class World:
         nodes: int = 1,
         began: float = EPOCH,
         skews: Mapping[str, float] | None = None,
+        mode: Mode = "connection",
         stamp: bool = False,
         pod_start: float = POD_START,
         node_silence: float = 40.0,
@@ -62,10 +63,11 @@ class World:
         bookmark_seconds: float = BOOKMARK_SECONDS,
     ) -> None:
         """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
-        ahead. ``stamp``: sessions carry their creator's name and uid. ``node_silence``: seconds until a node that is
-        cut off counts as unreachable. ``program``: how containers behave; ``images``: where theirs says otherwise.
-        ``clean_shutdown``, ``log_level``: see ``ContainerSSH``. ``metrics_port``: where each process of ContainerSSH
-        serves its metrics, on its Pod's address; None: nowhere. ``port``, ``metrics_port``: 0 takes a free one."""
+        ahead. ``mode``: for what ContainerSSH makes Pods. ``stamp``: sessions carry their creator's name and uid.
+        ``node_silence``: seconds until a node that is cut off counts as unreachable. ``program``: how containers
+        behave; ``images``: where theirs says otherwise. ``clean_shutdown``, ``log_level``: see ``ContainerSSH``.
+        ``metrics_port``: where each process of ContainerSSH serves its metrics, on its Pod's address; None: nowhere.
+        ``port``, ``metrics_port``: 0 takes a free one."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self.clock_offset = 0.0
@@ -96,6 +98,7 @@ class World:
         rng = random.Random(seed + 1)  # noqa: S311 - names
         self.containerssh = ContainerSSH(
             self.store,
+            mode=mode,
             stamp=stamp,
             pod_start=pod_start,
             clean_shutdown=clean_shutdown,
@@ -177,9 +180,23 @@ class World:
         more = {"image": image} if image else {}
         return self.containerssh.open(user, labels=labels, annotations=annotations, replica=replica, **more)
 
+    def start_another(self, session: TrueSession) -> TrueSession:
+        """Has a session's user start another program on the same connection, in mode ``session``. Raises LookupError
+        where nobody sits in the session."""
+        return self.containerssh.start_another(session)
+
+    def probe(self, *, replica: int = -1) -> None:
+        """Has somebody open ContainerSSH's port and go again, by default the newest replica's, which counts as a
+        connection. Raises LookupError where none takes connections."""
+        self.containerssh.probe(replica=replica)
+
     def close(self, session: TrueSession) -> None:
-        """Has the session's user leave."""
+        """Has the session's user end the program and leave."""
         self.containerssh.close(session)
+
+    def hang_up(self, session: TrueSession) -> None:
+        """Has the client of the session's user go while the program runs, which in mode ``session`` runs on."""
+        self.containerssh.hang_up(session)
 
     def leave(self, session: TrueSession) -> None:
         """Has the session's user be gone after ``ssh -t HOST true``; ContainerSSH logs it and leaves the Pod."""

@@ -53,6 +53,16 @@ async def test_a_connection_counts_from_before_its_pod_until_before_its_deletion
         assert await gauge(world) == 0
 
 
+async def test_who_only_opens_the_port_counts_as_a_connection() -> None:
+    async with World(metrics_port=0) as world:
+        world.deploy()
+        await ready(world)
+        world.probe()
+        assert 'connections_total{country="XX"} 1.000000' in (await scrape(world))[2]
+        assert await gauge(world) == 0
+        assert world.containerssh.sessions == {}
+
+
 async def test_every_pod_of_containerssh_has_an_address_of_its_own() -> None:
     async with World(metrics_port=0, nodes=2) as world, World(metrics_port=0) as other:
         assert world.metrics_port != other.metrics_port

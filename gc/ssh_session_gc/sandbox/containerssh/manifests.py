@@ -6,8 +6,10 @@ Knows their fields, as a hardened configuration has them. Creates nothing: ``pro
 import json
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from ssh_session_gc.sandbox.api.objects import Object, copied
+from ssh_session_gc.sandbox.containerssh.log import Login
 from ssh_session_gc.sandbox.node.nodes import UNREACHABLE
 from ssh_session_gc.sandbox.node.programs import PROGRAM
 
@@ -15,6 +17,10 @@ OWNER = "containerssh"
 OWNER_NAMESPACE = "containerssh"
 CONTAINER = "containerssh"
 """The container in which a process runs."""
+CONSOLE = "shell"
+"""The container of a session in which the user's program runs."""
+Mode = Literal["connection", "session", "persistent"]
+"""ContainerSSH's ``pod.mode``: a Pod for each connection, for each program, or for each user."""
 
 
 def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Object:
@@ -43,19 +49,29 @@ def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Obj
 
 
 def session(
-    user: str,
-    connection: str,
-    address: str,
+    login: Login,
     image: str,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
+    mode: Mode,
 ) -> Object:
-    """The Pod of a session; ``connection`` is an id, ``address`` the user's."""
+    """The Pod of a session."""
     pod = copied(_POD)
-    pod["metadata"]["labels"] |= {**_labels(user, connection), **labels}
-    pod["metadata"]["annotations"] = {"containerssh_ip": address, **annotations}
-    pod["spec"]["containers"][0]["image"] = image
+    pod["metadata"]["labels"] |= {**_labels(login.user, login.connection), **labels}
+    pod["metadata"]["annotations"] = {"containerssh_ip": login.address, **annotations}
+    container = pod["spec"]["containers"][0]
+    container["image"] = image
+    if mode == "session":
+        container["command"] = ["/usr/bin/containerssh-agent", "console", "--wait", "--pid", "--", "/bin/sh"]
+        container |= {"stdin": True, "stdinOnce": True, "tty": True}
+    if mode == "persistent":
+        pod["metadata"]["name"] = home(login.user)
     return pod
+
+
+def home(user: str) -> str:
+    """The name of a user's persistent Pod."""
+    return "home-" + re.sub(r"[^a-z0-9]", "-", user.lower())
 
 
 def _labels(user: str, connection: str) -> dict[str, str]:
@@ -84,7 +100,7 @@ _POD: Object = {
         },
         "containers": [
             {
-                "name": "shell",
+                "name": CONSOLE,
                 "image": "",
                 "command": ["/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"],
                 "securityContext": {

@@ -1,23 +1,26 @@
-"""ContainerSSH's processes: they open and close session Pods, and forget them when they die.
+"""ContainerSSH's processes: they take connections, make session Pods for them, and forget them when they die.
 
-Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/pod.go``): it waits
-``podStart`` for a Pod and then gives up without deleting it, and all its memory is in one process. Keeps the truth
-about every session up to date. What its Pods look like, ``manifests`` knows, and what its log looks like, ``log``.
+Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/channelHandler.go``) in
+each of its modes: it waits ``podStart`` for a Pod and then gives up without deleting it, and all its memory is in one
+process. Keeps the truth about every session up to date. What its Pods look like, ``manifests`` knows, what its log
+says, ``lines``, and how a Pod is deleted, ``removal``.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from ssh_session_gc.sandbox.api.objects import PODS, Change
+from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
-from ssh_session_gc.sandbox.containerssh import log, manifests
-from ssh_session_gc.sandbox.containerssh.log import Entry, Login, LogLevel
-from ssh_session_gc.sandbox.containerssh.metrics import Counts, MetricsPorts
-from ssh_session_gc.sandbox.containerssh.truth import TrueSession
+from ssh_session_gc.sandbox.containerssh import lines, manifests
+from ssh_session_gc.sandbox.containerssh.log import Login, LogLevel
+from ssh_session_gc.sandbox.containerssh.manifests import CONSOLE, Mode
+from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts
+from ssh_session_gc.sandbox.containerssh.removal import Removal
+from ssh_session_gc.sandbox.containerssh.replica import Replica
+from ssh_session_gc.sandbox.containerssh.truth import Connection, TrueSession
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import DISRUPTED
 from ssh_session_gc.sandbox.node.programs import Process
@@ -25,40 +28,8 @@ from ssh_session_gc.sandbox.node.programs import Process
 NAMESPACE = "ssh-sessions"
 POD_START = 60.0
 """Seconds that ContainerSSH waits for a Pod (its ``timeouts.podStart``)."""
-POD_STOP = 60.0
-"""Seconds for which ContainerSSH tries to delete a Pod (its ``timeouts.podStop``)."""
-RETRY = 10.0
-"""Seconds between two of these attempts (recorded)."""
-
-
-@dataclass
-class Replica:
-    """One process and what it remembers."""
-
-    process: Process
-    kubelet: Kubelet
-    log_level: LogLevel = "debug"
-    counts: Counts = field(default_factory=Counts)
-    sessions: dict[str, TrueSession] = field(default_factory=dict)
-    waiting: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def online(self) -> bool:
-        """Whether it and the API server reach each other."""
-        return self.kubelet.connected.is_set()
-
-    def begin(self, work: Coroutine[None, None, None], name: str) -> None:
-        """Does something in the background for as long as it runs."""
-        task = asyncio.create_task(work, name=name)
-        self.waiting.add(task)
-        task.add_done_callback(self.waiting.discard)
-
-    def write(self, *entries: Entry) -> None:
-        """Writes to its log what is not below the level, while it runs."""
-        if self.process.alive:
-            for entry in entries:
-                if entry.passes(self.log_level):
-                    self.process.log.write(entry.text(self.process.log.now()))
+EXIT_CODE = 60
+"""How often, once a second, ContainerSSH asks how a program ended that it knows nothing of (recorded)."""
 
 
 class ContainerSSH:
@@ -70,6 +41,7 @@ class ContainerSSH:
         *,
         namespace: str = NAMESPACE,
         owner_namespace: str = manifests.OWNER_NAMESPACE,
+        mode: Mode = "connection",
         stamp: bool = False,
         pod_start: float = POD_START,
         clean_shutdown: bool = False,
@@ -82,6 +54,7 @@ class ContainerSSH:
         left when its time is over. Otherwise it takes its time and dies, as in the recordings.
         ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics."""
         self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
+        self._mode: Mode = mode
         self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
         self._log_level, self._metrics = log_level, metrics
         self._rng = rng or random.Random()  # noqa: S311 - connection ids
@@ -89,7 +62,8 @@ class ContainerSSH:
         """The processes that run, oldest first."""
         self.sessions: dict[str, TrueSession] = {}
         """Every session that ever was, by uid."""
-        self._closing: set[str] = set()
+        self._kubelets: list[Kubelet] = []
+        self._removal = Removal(store, namespace)
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
@@ -106,9 +80,26 @@ class ContainerSSH:
 
     def serve(self, kubelet: Kubelet) -> None:
         """Follows a kubelet: an owner container that it starts is a process."""
+        self._kubelets.append(kubelet)
         kubelet.started.subscribe(partial(self._process_started, kubelet))
         kubelet.stopping.subscribe(self._process_stopping)
         kubelet.ended.subscribe(self._process_ended)
+
+    def replica_of(self, process: Process) -> Replica:
+        """What a running process remembers. Raises LookupError where it runs no longer."""
+        for replica in self.replicas:
+            if replica.process is process:
+                return replica
+        raise LookupError(f"no ContainerSSH runs as {process.pod} any more")
+
+    # Users come
+
+    def probe(self, *, replica: int = -1) -> None:
+        """Has somebody open the port and go again, which counts as a connection. Raises LookupError."""
+        server = self._server(replica)
+        connection = server.connect(self._login("root"))
+        server.write(*lines.probed(connection.login))
+        server.disconnect(connection)
 
     def open(
         self,
@@ -120,107 +111,193 @@ class ContainerSSH:
         replica: int = -1,
     ) -> TrueSession:
         """Connects a user, by default to the newest replica. Raises LookupError where none takes connections."""
-        taking = [r for r in self.replicas if r.online and not r.process.terminating.is_set()]
+        server = self._server(replica)
+        connection = server.connect(self._login(user))
+        server.write(*lines.connected(connection.login))
+        if self._mode == "persistent":
+            name = manifests.home(user)
+            for session in self.sessions.values():
+                if session.name == name and not session.gone:
+                    session.connections.append(connection)
+                    if session.up:
+                        self._let_in(session, connection)
+                    return session
+            server.write(*lines.looked_up(connection.login, name))
+        if self._mode == "session":
+            server.write(*lines.admitted(connection.login))
+        pod = manifests.session(connection.login, image, labels or {}, annotations or {}, self._mode)
+        return self._create(server, connection, pod)
+
+    def start_another(self, session: TrueSession) -> TrueSession:
+        """Has a session's user start another program on the same connection, in mode ``session``. Raises LookupError
+        where nobody sits in the session."""
+        for connection in session.connections:
+            if connection.alive and self._mode == "session":
+                server = self.replica_of(connection.process)
+                server.write(*lines.admitted(connection.login)[1:])
+                pod = self._store.get(PODS, self._namespace, session.name)
+                image = pod["spec"]["containers"][0]["image"]
+                return self._create(server, connection, manifests.session(connection.login, image, {}, {}, "session"))
+        raise LookupError(f"nobody can start another program in {session.name}")
+
+    def _server(self, number: int) -> Replica:
+        taking = [replica for replica in self.replicas if replica.takes]
         if not taking:
             raise LookupError("no ContainerSSH takes connections")
-        server = taking[replica]
-        login = Login(f"{self._rng.getrandbits(128):032x}", f"10.1.2.{self._rng.randrange(1, 255)}", user)
-        pod = manifests.session(user, login.connection, login.address, image, labels or {}, annotations or {})
-        metadata = pod["metadata"]
+        return taking[number]
+
+    def _login(self, user: str) -> Login:
+        return Login(f"{self._rng.getrandbits(128):032x}", f"10.1.2.{self._rng.randrange(1, 255)}", user)
+
+    def _create(self, server: Replica, connection: Connection, pod: Object) -> TrueSession:
+        login = connection.login
         if self._stamp:
-            metadata["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
-            metadata["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
-        server.counts.came()
-        server.write(*log.connected(login))
+            pod["metadata"]["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
+            pod["metadata"]["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
+        server.write(lines.creates(login))
         try:
             made = self._store.create(PODS, self._namespace, pod)["metadata"]
         except Refusal as error:
-            server.write(*log.not_created(login, str(error)))
-            server.counts.went()
+            server.write(*lines.not_created(login, str(error)))
+            server.disconnect(connection)
             raise
-        session = TrueSession(made["uid"], made["name"], user, self._store.now(), server.process, login)
-        self.sessions[session.uid] = server.sessions[session.uid] = session
-        server.write(log.waits(login, session.name))
-        server.begin(self._give_up_if_late(session, server), f"podStart {session.name}")
+        session = TrueSession(
+            made["uid"],
+            made["name"],
+            login.user,
+            self._store.now(),
+            server.process,
+            login,
+            [connection],
+            persistent=self._mode == "persistent",
+        )
+        self.sessions[session.uid] = session
+        server.write(lines.waits(login, session.name))
+        server.begin(self._give_up_if_late(session, connection, server), f"podStart {session.name}")
         return session
 
-    def close(self, session: TrueSession) -> None:
-        """Has the user leave: ContainerSSH deletes the Pod if it still remembers it and reaches the API server, and
-        otherwise tries again for a minute."""
-        replica = self._serving(session)
-        if replica is None:
-            return
-        replica.counts.went()
-        replica.write(log.disconnected(session.login), log.removes(session.login, session.name))
-        self._close(session, replica)
-        if self._clean and replica.process.terminating.is_set():
-            self._leave_if_idle(replica)
-
-    def leave(self, session: TrueSession) -> None:
-        """Has the user be gone after ``ssh -t HOST true``: ContainerSSH's log tells so, and the Pod stays (recorded).
-        Does nothing where the Pod is not up yet, as no program can have run in it."""
-        replica = self._serving(session)
-        if replica is None or not session.up:
-            return
-        session.given_up, session.left = True, self._store.now()
-        replica.counts.went()
-        replica.write(log.exited(session.login, 0), log.disconnected(session.login))
-        if self._clean and replica.process.terminating.is_set():
-            self._leave_if_idle(replica)
-
-    def replica_of(self, process: Process) -> Replica:
-        """What a running process remembers. Raises LookupError where it runs no longer."""
-        for replica in self.replicas:
-            if replica.process is process:
-                return replica
-        raise LookupError(f"no ContainerSSH runs as {process.pod} any more")
-
-    def _serving(self, session: TrueSession) -> Replica | None:
-        """The process in which somebody still counts as the session's user."""
-        if session.given_up or session.closed:
-            return None
-        return next((replica for replica in self.replicas if replica.process is session.creator), None)
-
-    def _close(self, session: TrueSession, replica: Replica) -> None:
-        if replica.online:
-            self._delete(session, replica)
-            return
-        session.given_up = True
-        if replica.process.alive:
-            replica.begin(self._delete_later(session, replica), f"podStop {session.name}")
-
-    def _delete(self, session: TrueSession, replica: Replica) -> None:
-        session.given_up, session.closed = False, True
-        self._closing.add(session.uid)
-        try:
-            self._store.delete(PODS, self._namespace, session.name, uid=session.uid)
-        except Refusal as error:
-            if error.code not in (404, 409):
-                raise
-        replica.write(log.removed(session.login, session.name))
-
-    async def _delete_later(self, session: TrueSession, replica: Replica) -> None:
-        reason = log.unreachable(self._namespace, session.name)
-        for attempt in range(int(POD_STOP / RETRY)):
-            if attempt and replica.online:
-                self._delete(session, replica)
-                return
-            replica.write(log.not_removed(session.login, session.name, reason, last=False))
-            await asyncio.sleep(RETRY)
-        replica.write(log.not_removed(session.login, session.name, reason, last=True))
-
-    async def _give_up_if_late(self, session: TrueSession, replica: Replica) -> None:
+    async def _give_up_if_late(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         await asyncio.sleep(self._pod_start)
-        if session.given_up or session.closed:
+        if session.given_up or session.closed or session.up or not connection.open:
             return
         try:
             pod = self._store.get(PODS, self._namespace, session.name)
         except Refusal:
             return
-        if pod["status"].get("phase") == "Pending":
+        if pod["status"].get("phase") in ("Pending", "Running"):
             session.given_up = True
-            replica.counts.went()
-            replica.write(*log.came_too_late(session.login, session.name))
+            replica.disconnect(connection)
+            if replica.write(*lines.came_too_late(connection.login, session.name)):
+                session.left = self._store.now()
+
+    def _let_in(self, session: TrueSession, connection: Connection) -> None:
+        replica, login, pod = self.replica_of(connection.process), connection.login, session.name
+        if not replica.online:
+            return
+        if self._mode == "session":
+            replica.write(lines.attaches(login, pod), *lines.runs(login, pod, pid=1))
+        else:
+            replica.write(*lines.admitted(login), lines.executes(login, pod), *lines.runs(login, pod))
+
+    # Users leave
+
+    def close(self, session: TrueSession) -> None:
+        """Has the session's user end the program and leave: ContainerSSH deletes the Pod if it still remembers it and
+        reaches the API server, and otherwise tries again for a minute. In the other modes it deletes nothing."""
+        if (seat := self._seat(session)) is None:
+            return
+        connection, replica = seat
+        if self._mode == "session" and self._end_program(session):
+            return
+        if session.up:
+            replica.write(lines.exited(connection.login, 0))
+        self._depart(session, connection, replica, killed=False)
+
+    def hang_up(self, session: TrueSession) -> None:
+        """Has the user's client go while the program runs, which in mode ``session`` runs on."""
+        if (seat := self._seat(session)) is not None:
+            self._depart(session, *seat, killed=True)
+
+    def leave(self, session: TrueSession) -> None:
+        """Has the user be gone after ``ssh -t HOST true``: ContainerSSH's log tells so, and the Pod stays (recorded).
+        Does nothing where the Pod is not up yet, as no program can have run in it."""
+        seat = self._seat(session)
+        if seat is None or not session.up:
+            return
+        connection, replica = seat
+        replica.write(lines.exited(connection.login, 0))
+        session.given_up = True
+        self._disconnect(session, connection, replica)
+        self._end_if_idle(replica)
+
+    def _seat(self, session: TrueSession) -> tuple[Connection, Replica] | None:
+        """The oldest connection of somebody who still counts as the session's user, and its process."""
+        if session.given_up or session.closed:
+            return None
+        for connection in session.connections:
+            if connection.alive:
+                return connection, self.replica_of(connection.process)
+        return None
+
+    def _depart(self, session: TrueSession, connection: Connection, replica: Replica, *, killed: bool) -> None:
+        login, pod = connection.login, session.name
+        self._disconnect(session, connection, replica)
+        if self._mode == "connection":
+            self._removal.remove(session, connection, replica, killed=killed)
+        elif self._mode == "persistent":
+            replica.write(lines.keeps(login, pod))
+            if killed and session.up:
+                replica.write(*lines.signals(login, pod, "KILL"))
+                received, sent = lines.signalled(login, pod, "KILL")
+                replica.write(received, lines.not_asked(login, pod), sent, lines.exited(login, 137))
+        else:
+            for each in self._programs(connection):
+                each.given_up = True
+                # The first process of a container is not killed from within.
+                replica.write(*lines.signals(login, each.name, "KILL", pid=1), lines.runs(login, each.name)[0])
+                replica.begin(self._ask_how_it_ended(each, connection, replica), f"exit code {each.name}")
+        self._end_if_idle(replica)
+
+    def _disconnect(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        replica.disconnect(connection)
+        if replica.write(lines.disconnected(connection.login)) and not session.persistent:
+            session.left = session.left or self._store.now()
+
+    async def _ask_how_it_ended(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        for _ in range(EXIT_CODE):
+            if session.finished:
+                break
+            replica.write(lines.exit_unknown(connection.login, session.name, last=False))
+            await asyncio.sleep(1)
+        else:
+            replica.write(lines.exit_unknown(connection.login, session.name, last=True))
+        replica.write(lines.exited(connection.login, 137))
+
+    # Programs, in mode ``session``
+
+    def _programs(self, connection: Connection) -> list[TrueSession]:
+        """The sessions of a connection whose program has not ended."""
+        return [s for s in self.sessions.values() if connection in s.connections and not (s.finished or s.given_up)]
+
+    def _end_program(self, session: TrueSession) -> bool:
+        """Ends the program that a session is. Returns whether it had begun."""
+        for kubelet in self._kubelets:
+            if (process := kubelet.processes.get((session.uid, CONSOLE))) is not None:
+                kubelet.end(process, 0)
+                return True
+        return False
+
+    def _program_ended(self, session: TrueSession, code: int) -> None:
+        if (seat := self._seat(session)) is None:
+            return
+        connection, replica = seat
+        replica.write(lines.exited(connection.login, code))
+        session.left = self._store.now()
+        if not self._programs(connection):
+            self._disconnect(session, connection, replica)
+            self._end_if_idle(replica)
+
+    # Processes start and end
 
     def _process_started(self, kubelet: Kubelet, process: Process) -> None:
         if process.namespace == self._owner_namespace and process.container == manifests.CONTAINER:
@@ -228,21 +305,23 @@ class ContainerSSH:
             self.replicas.append(replica)
             if self._metrics is not None:
                 self._metrics.open(process, kubelet, replica.counts)
-            replica.write(*log.start())
+            replica.write(*lines.start())
 
     def _process_stopping(self, process: Process) -> None:
         if self._metrics is not None:
             self._metrics.close(process)
-        for replica in [r for r in self.replicas if r.process is process and self._clean]:
-            self._leave_if_idle(replica)
+        for replica in [r for r in self.replicas if r.process is process]:
+            self._end_if_idle(replica)
 
-    def _leave_if_idle(self, replica: Replica) -> None:
-        if not any(session.live for session in replica.sessions.values()):
+    def _end_if_idle(self, replica: Replica) -> None:
+        if self._clean and replica.process.terminating.is_set() and not replica.connections:
             replica.kubelet.end(replica.process, 0)
 
     def _process_ended(self, process: Process) -> None:
         if (session := self.sessions.get(process.pod_uid)) is not None:
             session.finished = True
+            if self._mode == "session" and process.container == CONSOLE:
+                self._program_ended(session, process.exit_code)
         if self._metrics is not None:
             self._metrics.close(process)
         for replica in [r for r in self.replicas if r.process is process]:
@@ -251,22 +330,36 @@ class ContainerSSH:
             for task in replica.waiting:
                 task.cancel()
             if self._clean and process.terminating.is_set() and process.exit_code == 0:
-                for session in replica.sessions.values():
-                    if not (session.given_up or session.closed):
-                        self._close(session, replica)
+                self._close_all(replica)
+
+    def _close_all(self, replica: Replica) -> None:
+        for session in [s for s in self.sessions.values() if s.creator is replica.process]:
+            if not (session.given_up or session.closed):
+                self._removal.remove(session, session.connections[0], replica, killed=True)
+
+    # The cluster tells
 
     def _heard(self, change: Change) -> None:
         session = self.sessions.get(change.object["metadata"].get("uid", "")) if change.resource is PODS else None
         if session is None:
             return
-        if not session.up and change.object["status"].get("phase") == "Running":
+        if not session.up and _available(change.object):
             session.up = True
-            if (replica := self._serving(session)) is not None and replica.online:
-                replica.write(*log.is_up(session.login, session.name))
+            if not (session.given_up or session.closed):
+                for connection in [each for each in session.connections if each.alive]:
+                    self._let_in(session, connection)
         if change.type == "DELETED":
             session.gone = True
         asked = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]
-        if asked and session.deleted is None and session.uid not in self._closing:
+        if asked and session.deleted is None and session.uid not in self._removal.asked:
             session.deleted, session.was_live = self._store.now(), session.live
             conditions = change.object["status"].get("conditions", ())
             session.evicted = any(condition["type"] == DISRUPTED for condition in conditions)
+
+
+def _available(pod: Object) -> bool:
+    """Whether a Pod has come up: it runs, and none of its containers does so without being ready."""
+    statuses = pod["status"].get("containerStatuses", ())
+    return pod["status"].get("phase") == "Running" and not any(
+        "running" in each["state"] and not each["ready"] for each in statuses
+    )

@@ -11,6 +11,20 @@ from ssh_session_gc.sandbox.node.programs import Process
 
 
 @dataclass(eq=False)
+class Connection:
+    """A user's connection to a process. It may have no session (yet), one, or several."""
+
+    login: Login
+    process: Process
+    open: bool = True
+
+    @property
+    def alive(self) -> bool:
+        """Whether somebody may be at its other end: it is open, and so is the process."""
+        return self.open and self.process.alive
+
+
+@dataclass(eq=False)
 class TrueSession:
     """The truth about one session. Times are the API server's clock."""
 
@@ -20,13 +34,19 @@ class TrueSession:
     created: float
     creator: Process
     login: Login
+    """Of the connection for which it was made, which its labels tell for ever."""
+    connections: list[Connection]
+    """All that have ever used it; only a persistent one is used by several."""
+    persistent: bool = False
+    """ContainerSSH keeps it, whether or not somebody sits in it."""
     up: bool = False
     """Its Pod has come up."""
     given_up: bool = False
     """Nobody uses it and ContainerSSH has not deleted it: its Pod came too late, its user left without being noticed,
     or the deletion has failed up to now."""
     left: float | None = None
-    """The time at which its user left and only ContainerSSH's log told so."""
+    """The time at which ContainerSSH's log told that nobody uses it any more; None: it has not told. Of a persistent
+    one it never tells, as somebody may come back."""
     closed: bool = False
     """Its user left and ContainerSSH has deleted it."""
     finished: bool = False
@@ -42,15 +62,16 @@ class TrueSession:
 
     @property
     def connection(self) -> str:
-        """The id of its user's connection."""
+        """The id of the connection for which it was made."""
         return self.login.connection
 
     @property
     def live(self) -> bool:
         """Whether somebody may sit in it: a living process serves it and has not given it up."""
-        return self.creator.alive and not (self.given_up or self.closed or self.finished)
+        return not (self.given_up or self.closed or self.finished) and any(each.alive for each in self.connections)
 
     @property
     def orphan(self) -> bool:
-        """Whether the Pod is there with nobody in it and nobody has deleted it yet."""
-        return not self.gone and not self.live and not self.closed and self.deleted is None
+        """Whether the Pod is there with nobody in it, not on purpose, and nobody has deleted it yet."""
+        kept = self.persistent and not self.finished
+        return not (self.gone or self.live or self.closed or kept) and self.deleted is None
