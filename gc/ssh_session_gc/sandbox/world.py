@@ -106,7 +106,7 @@ class World:
             metrics=self._metrics,
             rng=rng,
         )
-        self._port = port
+        self._clean, self._port = clean_shutdown, port
         self._scheduler = Scheduler(self.store)
         self._deployments = DeploymentController(self.store)
         self._node_controller = NodeController(self.store, silence=node_silence)
@@ -156,8 +156,9 @@ class World:
         return write_kubeconfig(path, self.url, token=token, certificate_authority=certificate_authority)
 
     def deploy(self, replicas: int = 1, *, drain: float = 0.5, grace: int = 30, sidecar: bool = False) -> None:
-        """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process; ``grace``:
-        the most that it gets."""
+        """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process, which a clean
+        shutdown decides by itself; ``grace``: the most that it gets."""
+        drain = 2.0 * grace if self._clean else drain
         made = manifests.deployment(replicas, drain=drain, grace=grace, sidecar=sidecar)
         self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, made)
 
@@ -211,7 +212,7 @@ class World:
     def gauge_says(self, process: Process, says: Says | None) -> None:
         """Has a process's metrics port answer something else than what it counts; None: the truth again. A process
         that starts later says the truth."""
-        self.containerssh.replica_of(process).counts.says = says
+        self.containerssh.register.replica(process).counts.says = says
 
     def evict(self, namespace: str, name: str) -> None:
         """Deletes a Pod as the eviction API does, which ``kubectl drain`` uses. Raises Refusal 404."""

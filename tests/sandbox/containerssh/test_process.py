@@ -6,6 +6,7 @@ import pytest
 from ssh_session_gc.sandbox import Program, World
 from ssh_session_gc.sandbox.api.objects import timestamp
 from ssh_session_gc.sandbox.api.refusals import Refusal
+from ssh_session_gc.sandbox.containerssh.manifests import Mode
 from tests.sandbox.worlds import container, owner_pods, ready, session_pod, state
 from tests.support import advance
 
@@ -141,40 +142,78 @@ async def test_by_default_a_terminating_replica_takes_nobody_new_and_dies_with_i
         assert world.orphans() == [session]
 
 
-async def test_a_clean_shutdown_waits_for_its_sessions_and_no_longer() -> None:
+async def test_a_clean_shutdown_ends_every_program_at_once_and_then_itself() -> None:
     async with World(clean_shutdown=True) as world:
-        world.deploy(2, drain=600, grace=700)
+        world.deploy(2)
         await ready(world, 2)
-        session = world.open("ann", replica=0)
+        sessions = [world.open("ann", replica=0), world.open("bob", replica=0)]
         await advance(3)
         world.scale(0)
+        await advance(0.5)
+        assert [replica.process for replica in world.containerssh.replicas] == [sessions[0].creator]
+        assert world.live() == sessions
+        with pytest.raises(LookupError):
+            world.open("carol")
         await advance(3)
-        assert [replica.process for replica in world.containerssh.replicas] == [session.creator]
-        world.close(session)
-        await advance(3)
-        assert owner_pods(world) == []
+        assert all(session.gone and session.deleted is None for session in sessions)
+        assert (sessions[0].creator.exit_code, owner_pods(world)) == (0, [])
 
 
-async def test_a_clean_shutdown_closes_what_is_left_in_time() -> None:
+async def test_a_clean_shutdown_waits_for_programs_that_do_not_heed_it_and_kills_them_after_20_seconds() -> None:
+    async with World(clean_shutdown=True, images={SLOW: Program(pull=70.0)}) as world:
+        world.deploy()
+        await ready(world)
+        leaving, staying, pending = world.open("ann"), world.open("bob"), world.open("carol", image=SLOW)
+        leaving.ignores_term = staying.ignores_term = True
+        await advance(3)
+        world.scale(0)
+        await advance(10)
+        assert world.live() == [leaving, staying, pending]
+        world.close(leaving)
+        await advance(9)
+        assert world.live() == [staying, pending]
+        await advance(3)
+        assert (staying.closed, pending.closed, staying.creator.exit_code) == (True, True, 0)
+        assert (world.orphans(), world.lost_live()) == ([], [])
+
+
+async def test_a_clean_shutdown_ends_when_the_last_user_leaves() -> None:
     async with World(clean_shutdown=True) as world:
-        world.deploy(drain=12, grace=20)
+        world.deploy()
         await ready(world)
         session = world.open("ann")
+        session.ignores_term = True
         await advance(3)
         world.scale(0)
-        await advance(15)
-        assert session.gone
-        assert session.deleted is None
+        await advance(5)
+        world.close(session)
+        await advance(2)
+        assert (session.gone, owner_pods(world)) == (True, [])
 
 
-async def test_a_shutdown_that_takes_too_long_is_cut_short() -> None:
-    async with World(clean_shutdown=True) as world:
-        world.deploy(drain=60, grace=20)
+@pytest.mark.parametrize(("mode", "left"), [("session", 1), ("persistent", 0)])
+async def test_in_other_modes_a_clean_shutdown_deletes_nothing(mode: Mode, left: int) -> None:
+    async with World(clean_shutdown=True, mode=mode) as world:
+        world.deploy()
         await ready(world)
         session = world.open("ann")
         await advance(3)
         world.scale(0)
         await advance(25)
+        assert (session.creator.exit_code, session.live) == (0, False)
+        assert state(session_pod(world, session.name)) == "Running running"
+        assert len(world.orphans()) == left
+
+
+async def test_a_shutdown_that_takes_too_long_is_cut_short() -> None:
+    async with World(clean_shutdown=True) as world:
+        world.deploy(grace=10)
+        await ready(world)
+        session = world.open("ann")
+        session.ignores_term = True
+        await advance(3)
+        world.scale(0)
+        await advance(12)
         assert session.creator.exit_code == 137
         assert world.orphans() == [session]
 

@@ -3,7 +3,7 @@
 Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/channelHandler.go``) in
 each of its modes: it waits ``podStart`` for a Pod and then gives up without deleting it, and all its memory is in one
 process. Keeps the truth about every session up to date. What its Pods look like, ``manifests`` knows, what its log
-says, ``lines``, and how a Pod is deleted, ``removal``.
+says, ``lines``, how users leave, ``departure``, and how a process ends, ``shutdown``.
 """
 
 import asyncio
@@ -15,11 +15,14 @@ from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import lines, manifests
+from ssh_session_gc.sandbox.containerssh.departure import Departures
 from ssh_session_gc.sandbox.containerssh.log import Login, LogLevel
 from ssh_session_gc.sandbox.containerssh.manifests import CONSOLE, Mode
 from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts
+from ssh_session_gc.sandbox.containerssh.register import Register
 from ssh_session_gc.sandbox.containerssh.removal import Removal
 from ssh_session_gc.sandbox.containerssh.replica import Replica
+from ssh_session_gc.sandbox.containerssh.shutdown import shut_down
 from ssh_session_gc.sandbox.containerssh.truth import Connection, TrueSession
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import DISRUPTED
@@ -28,8 +31,6 @@ from ssh_session_gc.sandbox.node.programs import Process
 NAMESPACE = "ssh-sessions"
 POD_START = 60.0
 """Seconds that ContainerSSH waits for a Pod (its ``timeouts.podStart``)."""
-EXIT_CODE = 60
-"""How often, once a second, ContainerSSH asks how a program ended that it knows nothing of (recorded)."""
 
 
 class ContainerSSH:
@@ -50,21 +51,28 @@ class ContainerSSH:
         rng: random.Random | None = None,
     ) -> None:
         """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
-        ``clean_shutdown``: after SIGTERM a process ends as soon as it has no session left, and closes those that are
-        left when its time is over. Otherwise it takes its time and dies, as in the recordings.
+        ``clean_shutdown``: after SIGTERM a process ends its sessions and then itself, as version 0.6 does. Otherwise
+        it takes its time and dies, as 0.5 does (recorded, too).
         ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics."""
         self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
-        self._mode: Mode = mode
         self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
         self._log_level, self._metrics = log_level, metrics
         self._rng = rng or random.Random()  # noqa: S311 - connection ids
-        self.replicas: list[Replica] = []
-        """The processes that run, oldest first."""
-        self.sessions: dict[str, TrueSession] = {}
-        """Every session that ever was, by uid."""
+        self.register = Register(mode)
         self._kubelets: list[Kubelet] = []
         self._removal = Removal(store, namespace)
+        self._departures = Departures(store, self.register, self._removal)
         self._unsubscribe: Callable[[], None] = lambda: None
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """The processes that run, oldest first."""
+        return self.register.replicas
+
+    @property
+    def sessions(self) -> dict[str, TrueSession]:
+        """Every session that ever was, by uid."""
+        return self.register.sessions
 
     def start(self) -> None:
         """Follows the store from now on."""
@@ -84,13 +92,6 @@ class ContainerSSH:
         kubelet.started.subscribe(partial(self._process_started, kubelet))
         kubelet.stopping.subscribe(self._process_stopping)
         kubelet.ended.subscribe(self._process_ended)
-
-    def replica_of(self, process: Process) -> Replica:
-        """What a running process remembers. Raises LookupError where it runs no longer."""
-        for replica in self.replicas:
-            if replica.process is process:
-                return replica
-        raise LookupError(f"no ContainerSSH runs as {process.pod} any more")
 
     # Users come
 
@@ -114,7 +115,7 @@ class ContainerSSH:
         server = self._server(replica)
         connection = server.connect(self._login(user))
         server.write(*lines.connected(connection.login))
-        if self._mode == "persistent":
+        if self.register.mode == "persistent":
             name = manifests.home(user)
             for session in self.sessions.values():
                 if session.name == name and not session.gone:
@@ -123,17 +124,17 @@ class ContainerSSH:
                         self._let_in(session, connection)
                     return session
             server.write(*lines.looked_up(connection.login, name))
-        if self._mode == "session":
+        if self.register.mode == "session":
             server.write(*lines.admitted(connection.login))
-        pod = manifests.session(connection.login, image, labels or {}, annotations or {}, self._mode)
+        pod = manifests.session(connection.login, image, labels or {}, annotations or {}, self.register.mode)
         return self._create(server, connection, pod)
 
     def start_another(self, session: TrueSession) -> TrueSession:
         """Has a session's user start another program on the same connection, in mode ``session``. Raises LookupError
         where nobody sits in the session."""
         for connection in session.connections:
-            if connection.alive and self._mode == "session":
-                server = self.replica_of(connection.process)
+            if connection.alive and self.register.mode == "session":
+                server = self.register.replica(connection.process)
                 server.write(*lines.admitted(connection.login)[1:])
                 pod = self._store.get(PODS, self._namespace, session.name)
                 image = pod["spec"]["containers"][0]["image"]
@@ -169,7 +170,7 @@ class ContainerSSH:
             server.process,
             login,
             [connection],
-            persistent=self._mode == "persistent",
+            persistent=self.register.mode == "persistent",
         )
         self.sessions[session.uid] = session
         server.write(lines.waits(login, session.name))
@@ -191,10 +192,10 @@ class ContainerSSH:
                 session.left = self._store.now()
 
     def _let_in(self, session: TrueSession, connection: Connection) -> None:
-        replica, login, pod = self.replica_of(connection.process), connection.login, session.name
+        replica, login, pod = self.register.replica(connection.process), connection.login, session.name
         if not replica.online:
             return
-        if self._mode == "session":
+        if self.register.mode == "session":
             replica.write(lines.attaches(login, pod), *lines.runs(login, pod, pid=1))
         else:
             replica.write(*lines.admitted(login), lines.executes(login, pod), *lines.runs(login, pod))
@@ -204,98 +205,33 @@ class ContainerSSH:
     def close(self, session: TrueSession) -> None:
         """Has the session's user end the program and leave: ContainerSSH deletes the Pod if it still remembers it and
         reaches the API server, and otherwise tries again for a minute. In the other modes it deletes nothing."""
-        if (seat := self._seat(session)) is None:
+        if (seat := self.register.seat(session)) is None:
+            return
+        if self.register.mode == "session" and self._end_program(session):
             return
         connection, replica = seat
-        if self._mode == "session" and self._end_program(session):
-            return
-        if session.up:
+        if session.up and not connection.mute:
             replica.write(lines.exited(connection.login, 0))
-        self._depart(session, connection, replica, killed=False)
+        self._departures.depart(session, connection, replica, killed=False)
 
     def hang_up(self, session: TrueSession) -> None:
         """Has the user's client go while the program runs, which in mode ``session`` runs on."""
-        if (seat := self._seat(session)) is not None:
-            self._depart(session, *seat, killed=True)
+        if (seat := self.register.seat(session)) is not None:
+            self._departures.depart(session, *seat, killed=session.up)
 
     def leave(self, session: TrueSession) -> None:
         """Has the user be gone after ``ssh -t HOST true``: ContainerSSH's log tells so, and the Pod stays (recorded).
         Does nothing where the Pod is not up yet, as no program can have run in it."""
-        seat = self._seat(session)
-        if seat is None or not session.up:
-            return
-        connection, replica = seat
-        replica.write(lines.exited(connection.login, 0))
-        session.given_up = True
-        self._disconnect(session, connection, replica)
-        self._end_if_idle(replica)
-
-    def _seat(self, session: TrueSession) -> tuple[Connection, Replica] | None:
-        """The oldest connection of somebody who still counts as the session's user, and its process."""
-        if session.given_up or session.closed:
-            return None
-        for connection in session.connections:
-            if connection.alive:
-                return connection, self.replica_of(connection.process)
-        return None
-
-    def _depart(self, session: TrueSession, connection: Connection, replica: Replica, *, killed: bool) -> None:
-        login, pod = connection.login, session.name
-        self._disconnect(session, connection, replica)
-        if self._mode == "connection":
-            self._removal.remove(session, connection, replica, killed=killed)
-        elif self._mode == "persistent":
-            replica.write(lines.keeps(login, pod))
-            if killed and session.up:
-                replica.write(*lines.signals(login, pod, "KILL"))
-                received, sent = lines.signalled(login, pod, "KILL")
-                replica.write(received, lines.not_asked(login, pod), sent, lines.exited(login, 137))
-        else:
-            for each in self._programs(connection):
-                each.given_up = True
-                # The first process of a container is not killed from within.
-                replica.write(*lines.signals(login, each.name, "KILL", pid=1), lines.runs(login, each.name)[0])
-                replica.begin(self._ask_how_it_ended(each, connection, replica), f"exit code {each.name}")
-        self._end_if_idle(replica)
-
-    def _disconnect(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
-        replica.disconnect(connection)
-        if replica.write(lines.disconnected(connection.login)) and not session.persistent:
-            session.left = session.left or self._store.now()
-
-    async def _ask_how_it_ended(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
-        for _ in range(EXIT_CODE):
-            if session.finished:
-                break
-            replica.write(lines.exit_unknown(connection.login, session.name, last=False))
-            await asyncio.sleep(1)
-        else:
-            replica.write(lines.exit_unknown(connection.login, session.name, last=True))
-        replica.write(lines.exited(connection.login, 137))
-
-    # Programs, in mode ``session``
-
-    def _programs(self, connection: Connection) -> list[TrueSession]:
-        """The sessions of a connection whose program has not ended."""
-        return [s for s in self.sessions.values() if connection in s.connections and not (s.finished or s.given_up)]
+        if (seat := self.register.seat(session)) is not None and session.up:
+            self._departures.leave_after_command(session, *seat)
 
     def _end_program(self, session: TrueSession) -> bool:
-        """Ends the program that a session is. Returns whether it had begun."""
+        """Ends the program that a session is, in mode ``session``. Returns whether it had begun."""
         for kubelet in self._kubelets:
             if (process := kubelet.processes.get((session.uid, CONSOLE))) is not None:
                 kubelet.end(process, 0)
                 return True
         return False
-
-    def _program_ended(self, session: TrueSession, code: int) -> None:
-        if (seat := self._seat(session)) is None:
-            return
-        connection, replica = seat
-        replica.write(lines.exited(connection.login, code))
-        session.left = self._store.now()
-        if not self._programs(connection):
-            self._disconnect(session, connection, replica)
-            self._end_if_idle(replica)
 
     # Processes start and end
 
@@ -310,18 +246,14 @@ class ContainerSSH:
     def _process_stopping(self, process: Process) -> None:
         if self._metrics is not None:
             self._metrics.close(process)
-        for replica in [r for r in self.replicas if r.process is process]:
-            self._end_if_idle(replica)
-
-    def _end_if_idle(self, replica: Replica) -> None:
-        if self._clean and replica.process.terminating.is_set() and not replica.connections:
-            replica.kubelet.end(replica.process, 0)
+        for replica in [r for r in self.replicas if r.process is process and self._clean]:
+            replica.begin(shut_down(replica, self.register, self._departures), f"shutdown {process.pod}")
 
     def _process_ended(self, process: Process) -> None:
         if (session := self.sessions.get(process.pod_uid)) is not None:
             session.finished = True
-            if self._mode == "session" and process.container == CONSOLE:
-                self._program_ended(session, process.exit_code)
+            if self.register.mode == "session" and process.container == CONSOLE:
+                self._departures.program_ended(session, process.exit_code)
         if self._metrics is not None:
             self._metrics.close(process)
         for replica in [r for r in self.replicas if r.process is process]:
@@ -329,13 +261,6 @@ class ContainerSSH:
             self.replicas.remove(replica)
             for task in replica.waiting:
                 task.cancel()
-            if self._clean and process.terminating.is_set() and process.exit_code == 0:
-                self._close_all(replica)
-
-    def _close_all(self, replica: Replica) -> None:
-        for session in [s for s in self.sessions.values() if s.creator is replica.process]:
-            if not (session.given_up or session.closed):
-                self._removal.remove(session, session.connections[0], replica, killed=True)
 
     # The cluster tells
 

@@ -24,6 +24,8 @@ class Replica:
     counts: Counts = field(default_factory=Counts)
     connections: dict[str, Connection] = field(default_factory=dict)
     """Those that are open, by id."""
+    went: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a connection ends."""
     waiting: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -62,3 +64,4 @@ class Replica:
             connection.open = False
             self.counts.went()
             del self.connections[connection.login.connection]
+            self.went.set()

@@ -17,6 +17,8 @@ class Connection:
     login: Login
     process: Process
     open: bool = True
+    mute: bool = False
+    """No program could be started for it, so that ContainerSSH deletes nothing when it ends."""
 
     @property
     def alive(self) -> bool:
@@ -39,6 +41,10 @@ class TrueSession:
     """All that have ever used it; only a persistent one is used by several."""
     persistent: bool = False
     """ContainerSSH keeps it, whether or not somebody sits in it."""
+    ignores_term: bool = False
+    """Its user's program does not heed SIGTERM, as an interactive shell does not."""
+    undeletable: bool = False
+    """The API server refuses to have ContainerSSH delete it."""
     up: bool = False
     """Its Pod has come up."""
     given_up: bool = False

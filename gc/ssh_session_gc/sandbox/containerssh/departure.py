@@ -1,0 +1,86 @@
+"""How users leave, and what ContainerSSH makes of it in each of its modes: what it says, deletes and leaves there.
+
+Knows what was recorded. Does not know when somebody leaves, or why.
+"""
+
+import asyncio
+
+from ssh_session_gc.sandbox.api.storage import Store
+from ssh_session_gc.sandbox.containerssh import lines
+from ssh_session_gc.sandbox.containerssh.register import Register
+from ssh_session_gc.sandbox.containerssh.removal import Removal
+from ssh_session_gc.sandbox.containerssh.replica import Replica
+from ssh_session_gc.sandbox.containerssh.truth import Connection, TrueSession
+
+ATTEMPTS = 60
+"""How often, once a second, ContainerSSH asks how a program ended that it knows nothing of (recorded)."""
+
+
+class Departures:
+    """Lets users leave."""
+
+    def __init__(self, store: Store, register: Register, removal: Removal) -> None:
+        self._store, self._register, self._removal = store, register, removal
+
+    def depart(self, session: TrueSession, connection: Connection, replica: Replica, *, killed: bool) -> None:
+        """The connection ends. ``killed``: the user's program runs at that moment."""
+        login, pod = connection.login, session.name
+        self._disconnect(session, connection, replica)
+        if connection.mute:
+            session.given_up = not session.persistent
+        elif self._register.mode == "connection":
+            self._removal.remove(session, connection, replica, killed=killed)
+        elif self._register.mode == "persistent":
+            replica.write(lines.keeps(login, pod))
+            if killed and session.up:
+                replica.write(*lines.signals(login, pod, "KILL"))
+                received, sent = lines.signalled(login, pod, "KILL")
+                replica.write(received, lines.not_asked(login, pod), sent, lines.exited(login, 137))
+        else:
+            for each in self._register.used_by(connection):
+                each.given_up, each.left = True, each.left or session.left
+                # The first process of a container is not killed from within.
+                replica.write(*lines.signals(login, each.name, "KILL", pid=1), lines.runs(login, each.name)[0])
+                replica.begin(self._ask_how_it_ended(each, connection, replica), f"exit code {each.name}")
+
+    def leave_after_command(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        """``ssh -t HOST true`` is over. ContainerSSH waits for ever for the pid of a program that has ended."""
+        replica.write(lines.exited(connection.login, 0))
+        session.given_up = True
+        self._disconnect(session, connection, replica)
+
+    def leave_unsaid(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        """The audit log cannot be written: ContainerSSH goes no further than to count one connection less."""
+        session.given_up = True
+        replica.disconnect(connection)
+
+    def program_ended(self, session: TrueSession, code: int) -> None:
+        """The program that a session is has ended by itself (mode ``session``); the user leaves with the last one."""
+        if (seat := self._register.seat(session)) is None:
+            return
+        connection, replica = seat
+        if replica.write(lines.exited(connection.login, code)):
+            session.left = self._store.now()
+        if not self._register.used_by(connection):
+            self._disconnect(session, connection, replica)
+
+    async def exec_failed(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        """No program could be started in the Pod. A user who is still there learns of it after a minute."""
+        await self._ask_how_it_ended(session, connection, replica)
+        if connection.open:
+            self.depart(session, connection, replica, killed=False)
+
+    def _disconnect(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        replica.disconnect(connection)
+        if replica.write(lines.disconnected(connection.login)) and not session.persistent:
+            session.left = session.left or self._store.now()
+
+    async def _ask_how_it_ended(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        for _ in range(ATTEMPTS):
+            if session.finished:
+                break
+            replica.write(lines.exit_unknown(connection.login, session.name, last=False))
+            await asyncio.sleep(1)
+        else:
+            replica.write(lines.exit_unknown(connection.login, session.name, last=True))
+        replica.write(lines.exited(connection.login, 137))
