@@ -21,10 +21,12 @@ from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, NODES, P
 from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import manifests
+from ssh_session_gc.sandbox.containerssh.leaks import panic
 from ssh_session_gc.sandbox.containerssh.log import LogLevel
 from ssh_session_gc.sandbox.containerssh.manifests import CONTAINER, OWNER, OWNER_NAMESPACE, Mode
 from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts, Says
 from ssh_session_gc.sandbox.containerssh.process import NAMESPACE, POD_START, ContainerSSH
+from ssh_session_gc.sandbox.containerssh.removal import Obstacle
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.node.controllers import DeploymentController
@@ -55,6 +57,7 @@ class World:
         images: Mapping[str, Program] | None = None,
         clean_shutdown: bool = False,
         log_level: LogLevel = "debug",
+        leaks: float = 0.0,
         metrics_port: int | None = None,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
@@ -65,7 +68,8 @@ class World:
         """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
         ahead. ``mode``: for what ContainerSSH makes Pods. ``stamp``: sessions carry their creator's name and uid.
         ``node_silence``: seconds until a node that is cut off counts as unreachable. ``program``: how containers
-        behave; ``images``: where theirs says otherwise. ``clean_shutdown``, ``log_level``: see ``ContainerSSH``.
+        behave; ``images``: where theirs says otherwise. ``clean_shutdown``, ``log_level``, ``leaks``: see
+        ``ContainerSSH``.
         ``metrics_port``: where each process of ContainerSSH serves its metrics, on its Pod's address; None: nowhere.
         ``port``, ``metrics_port``: 0 takes a free one."""
         loop = asyncio.get_running_loop()
@@ -104,6 +108,7 @@ class World:
             clean_shutdown=clean_shutdown,
             log_level=log_level,
             metrics=self._metrics,
+            leaks=leaks,
             rng=rng,
         )
         self._clean, self._port = clean_shutdown, port
@@ -176,10 +181,13 @@ class World:
         annotations: Mapping[str, str] | None = None,
         image: str | None = None,
         replica: int = -1,
+        lost_answer: bool = False,
     ) -> TrueSession:
-        """Connects a user, by default to the newest replica. Raises LookupError where none takes connections."""
-        more = {"image": image} if image else {}
-        return self.containerssh.open(user, labels=labels, annotations=annotations, replica=replica, **more)
+        """Connects a user, by default to the newest replica. ``lost_answer``: ContainerSSH does not hear of the Pod
+        and makes another one 10 seconds later. Raises LookupError where none takes connections."""
+        return self.containerssh.open(
+            user, labels=labels, annotations=annotations, image=image, replica=replica, lost_answer=lost_answer
+        )
 
     def start_another(self, session: TrueSession) -> TrueSession:
         """Has a session's user start another program on the same connection, in mode ``session``. Raises LookupError
@@ -202,6 +210,23 @@ class World:
     def leave(self, session: TrueSession) -> None:
         """Has the session's user be gone after ``ssh -t HOST true``; ContainerSSH logs it and leaves the Pod."""
         self.containerssh.leave(session)
+
+    def leave_unsaid(self, session: TrueSession) -> None:
+        """Has the session's user leave while ContainerSSH cannot write its audit log; only the gauge tells of it, and
+        the Pod stays."""
+        self.containerssh.leave_unsaid(session)
+
+    def fail_execs(self, fail: bool = True) -> None:
+        """Has no program start in a Pod that comes up, until ``fail`` is False."""
+        self.containerssh.exec_fails = fail
+
+    def fail_deletions(self, obstacle: Obstacle | None = "forbidden") -> None:
+        """Has what ContainerSSH deletes from now on be refused, or not arrive; None: no longer."""
+        self.containerssh.removal.obstacle = obstacle
+
+    def panic(self, process: Process) -> None:
+        """Has a ContainerSSH process panic, which it tells in lines that are no JSON; the kubelet starts it again."""
+        panic(self.containerssh.register.replica(process))
 
     def crash(self, process: Process | None = None) -> None:
         """Kills a ContainerSSH process, the oldest by default; the kubelet starts it again in the same Pod."""

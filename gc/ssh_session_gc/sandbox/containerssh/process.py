@@ -9,6 +9,7 @@ says, ``lines``, how users leave, ``departure``, and how a process ends, ``shutd
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
@@ -16,11 +17,12 @@ from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import lines, manifests
 from ssh_session_gc.sandbox.containerssh.departure import Departures
+from ssh_session_gc.sandbox.containerssh.leaks import Leaks
 from ssh_session_gc.sandbox.containerssh.log import Login, LogLevel
 from ssh_session_gc.sandbox.containerssh.manifests import CONSOLE, Mode
 from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts
 from ssh_session_gc.sandbox.containerssh.register import Register
-from ssh_session_gc.sandbox.containerssh.removal import Removal
+from ssh_session_gc.sandbox.containerssh.removal import RETRY, Removal
 from ssh_session_gc.sandbox.containerssh.replica import Replica
 from ssh_session_gc.sandbox.containerssh.shutdown import shut_down
 from ssh_session_gc.sandbox.containerssh.truth import Connection, TrueSession
@@ -29,6 +31,8 @@ from ssh_session_gc.sandbox.node.nodes import DISRUPTED
 from ssh_session_gc.sandbox.node.programs import Process
 
 NAMESPACE = "ssh-sessions"
+IMAGE = "ghcr.io/example/ssh-session-image:v1.2.3"
+"""The image of sessions that are not told another one."""
 POD_START = 60.0
 """Seconds that ContainerSSH waits for a Pod (its ``timeouts.podStart``)."""
 
@@ -48,20 +52,25 @@ class ContainerSSH:
         clean_shutdown: bool = False,
         log_level: LogLevel = "debug",
         metrics: MetricsPorts | None = None,
+        leaks: float = 0.0,
         rng: random.Random | None = None,
     ) -> None:
         """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
         ``clean_shutdown``: after SIGTERM a process ends its sessions and then itself, as version 0.6 does. Otherwise
         it takes its time and dies, as 0.5 does (recorded, too).
-        ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics."""
+        ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics.
+        ``leaks``: the probability that a user who leaves leaves the Pod behind, in mode ``connection``."""
         self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
         self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
         self._log_level, self._metrics = log_level, metrics
         self._rng = rng or random.Random()  # noqa: S311 - connection ids
+        self.exec_fails = False
+        """Whether no program can be started in a Pod at present."""
         self.register = Register(mode)
         self._kubelets: list[Kubelet] = []
-        self._removal = Removal(store, namespace)
-        self._departures = Departures(store, self.register, self._removal)
+        self.removal = Removal(store, namespace)
+        self._departures = Departures(store, self.register, self.removal)
+        self._leaks = Leaks(leaks, self._rng, self._departures)
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
@@ -106,12 +115,15 @@ class ContainerSSH:
         self,
         user: str,
         *,
-        image: str = "ghcr.io/example/ssh-session-image:v1.2.3",
+        image: str | None = None,
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         replica: int = -1,
+        lost_answer: bool = False,
     ) -> TrueSession:
-        """Connects a user, by default to the newest replica. Raises LookupError where none takes connections."""
+        """Connects a user, by default to the newest replica. ``lost_answer``: the Pod is made and ContainerSSH does
+        not hear of it, so that it makes another one 10 seconds later. Raises LookupError where none takes
+        connections."""
         server = self._server(replica)
         connection = server.connect(self._login(user))
         server.write(*lines.connected(connection.login))
@@ -126,8 +138,8 @@ class ContainerSSH:
             server.write(*lines.looked_up(connection.login, name))
         if self.register.mode == "session":
             server.write(*lines.admitted(connection.login))
-        pod = manifests.session(connection.login, image, labels or {}, annotations or {}, self.register.mode)
-        return self._create(server, connection, pod)
+        pod = manifests.session(connection.login, image or IMAGE, labels or {}, annotations or {}, self.register.mode)
+        return self._create(server, connection, pod, lost_answer=lost_answer)
 
     def start_another(self, session: TrueSession) -> TrueSession:
         """Has a session's user start another program on the same connection, in mode ``session``. Raises LookupError
@@ -150,12 +162,15 @@ class ContainerSSH:
     def _login(self, user: str) -> Login:
         return Login(f"{self._rng.getrandbits(128):032x}", f"10.1.2.{self._rng.randrange(1, 255)}", user)
 
-    def _create(self, server: Replica, connection: Connection, pod: Object) -> TrueSession:
+    def _create(
+        self, server: Replica, connection: Connection, pod: Object, *, again: bool = False, lost_answer: bool = False
+    ) -> TrueSession:
         login = connection.login
         if self._stamp:
             pod["metadata"]["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
             pod["metadata"]["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
-        server.write(lines.creates(login))
+        if not again:
+            server.write(lines.creates(login))
         try:
             made = self._store.create(PODS, self._namespace, pod)["metadata"]
         except Refusal as error:
@@ -173,9 +188,19 @@ class ContainerSSH:
             persistent=self.register.mode == "persistent",
         )
         self.sessions[session.uid] = session
+        if lost_answer:
+            session.given_up = True
+            server.write(lines.creates_again(login, "http2: client connection lost"))
+            server.begin(self._create_again(server, connection, pod), f"second Pod for {login.connection}")
+            return session
         server.write(lines.waits(login, session.name))
         server.begin(self._give_up_if_late(session, connection, server), f"podStart {session.name}")
         return session
+
+    async def _create_again(self, server: Replica, connection: Connection, pod: Object) -> None:
+        await asyncio.sleep(RETRY)
+        with suppress(Refusal):  # the user has been sent away
+            self._create(server, connection, pod, again=True)
 
     async def _give_up_if_late(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         await asyncio.sleep(self._pod_start)
@@ -197,6 +222,10 @@ class ContainerSSH:
             return
         if self.register.mode == "session":
             replica.write(lines.attaches(login, pod), *lines.runs(login, pod, pid=1))
+        elif self.exec_fails:
+            connection.mute = True
+            replica.write(*lines.admitted(login), lines.executes(login, pod))
+            replica.begin(self._departures.exec_failed(session, connection, replica), f"exec in {pod}")
         else:
             replica.write(*lines.admitted(login), lines.executes(login, pod), *lines.runs(login, pod))
 
@@ -210,6 +239,8 @@ class ContainerSSH:
         if self.register.mode == "session" and self._end_program(session):
             return
         connection, replica = seat
+        if self.register.mode == "connection" and self._leaks.leak(session, connection, replica):
+            return
         if session.up and not connection.mute:
             replica.write(lines.exited(connection.login, 0))
         self._departures.depart(session, connection, replica, killed=False)
@@ -224,6 +255,11 @@ class ContainerSSH:
         Does nothing where the Pod is not up yet, as no program can have run in it."""
         if (seat := self.register.seat(session)) is not None and session.up:
             self._departures.leave_after_command(session, *seat)
+
+    def leave_unsaid(self, session: TrueSession) -> None:
+        """Has the user leave where the audit log cannot be written: only the gauge tells of it, and the Pod stays."""
+        if (seat := self.register.seat(session)) is not None:
+            self._departures.leave_unsaid(session, *seat)
 
     def _end_program(self, session: TrueSession) -> bool:
         """Ends the program that a session is, in mode ``session``. Returns whether it had begun."""
@@ -276,7 +312,7 @@ class ContainerSSH:
         if change.type == "DELETED":
             session.gone = True
         asked = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]
-        if asked and session.deleted is None and session.uid not in self._removal.asked:
+        if asked and session.deleted is None and session.uid not in self.removal.asked:
             session.deleted, session.was_live = self._store.now(), session.live
             conditions = change.object["status"].get("conditions", ())
             session.evicted = any(condition["type"] == DISRUPTED for condition in conditions)

@@ -4,6 +4,7 @@ Knows what the real one does (its source, ``kubernetes/kubernetesPodImpl.go``). 
 """
 
 import asyncio
+from typing import Literal
 
 from ssh_session_gc.sandbox.api.objects import PODS
 from ssh_session_gc.sandbox.api.refusals import Refusal
@@ -16,6 +17,8 @@ POD_STOP = 60.0
 """Seconds for which ContainerSSH tries to delete a Pod (its ``timeouts.podStop``)."""
 RETRY = 10.0
 """Seconds between two of these attempts (recorded)."""
+Obstacle = Literal["forbidden", "unreachable"]
+"""Why the API server does not take a deletion: ContainerSSH may not delete, or does not reach it."""
 
 
 class Removal:
@@ -23,6 +26,8 @@ class Removal:
 
     def __init__(self, store: Store, namespace: str) -> None:
         self._store, self._namespace = store, namespace
+        self.obstacle: Obstacle | None = None
+        """What lies in the way of every deletion at present."""
         self.asked: set[str] = set()
         """uids of the sessions that ContainerSSH has deleted."""
 
@@ -43,7 +48,11 @@ class Removal:
             replica.begin(self._delete_later(session, connection, replica, obstacle), f"podStop {session.name}")
 
     def _obstacle(self, session: TrueSession, replica: Replica) -> str | None:
-        return None if replica.online else lines.unreachable(self._namespace, session.name)
+        if self.obstacle == "unreachable" or not replica.online:
+            return lines.unreachable(self._namespace, session.name)
+        if self.obstacle == "forbidden" or session.undeletable:
+            return lines.forbidden(self._namespace, session.name)
+        return None
 
     def _delete(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         session.given_up, session.closed = False, True

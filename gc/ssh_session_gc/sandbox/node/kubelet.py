@@ -115,6 +115,7 @@ class Kubelet:
         del runs[:-2]
         status.ip = status.ip or self.address(status)
         state = status.containers[container]
+        state.passes = program.ready
         state.state, state.id = running(process), f"containerd://{self._rng.getrandbits(256):064x}"
         self.started.tell(process)
         return process

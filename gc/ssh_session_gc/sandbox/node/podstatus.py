@@ -35,11 +35,18 @@ class ContainerReport:
     last: Object = field(default_factory=dict)
     restarts: int = 0
     id: str = ""
+    passes: bool = True
+    """Whether its readiness probe succeeds, or there is none."""
 
     @property
     def running(self) -> bool:
-        """Whether it runs, which without probes is whether it is ready."""
+        """Whether it runs."""
         return "running" in self.state
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is ready."""
+        return self.running and self.passes
 
 
 class StatusWriter:
@@ -102,7 +109,7 @@ class StatusWriter:
             "name": spec["name"],
             "state": status.state,
             "lastState": status.last,
-            "ready": status.running,
+            "ready": status.ready,
             "restartCount": status.restarts,
             "image": spec.get("image", ""),
             "imageID": "sha256:" + "4" * 64 if status.id else "",
@@ -112,7 +119,7 @@ class StatusWriter:
 
     def _conditions(self, pod: Object) -> list[Object]:
         # Which reasons go with which end: recordings "session-lifecycle" and "crash".
-        unready = [name for name, each in self.containers.items() if not each.running]
+        unready = [name for name, each in self.containers.items() if not each.ready]
         over = self.over and (self.phase in ("Succeeded", "Failed") or pod["spec"]["restartPolicy"] == "Never")
         completed = over and not self.failed
         reason, message = "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"

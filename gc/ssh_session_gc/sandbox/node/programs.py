@@ -30,6 +30,8 @@ class Program:
     missing: bool = False
     """Whether the image cannot be pulled."""
     start: float = 0.2
+    ready: bool = True
+    """Whether its readiness probe succeeds, or there is none."""
     exits_after: float = math.inf
     exit_code: int = 0
     out_of_memory: bool = False
