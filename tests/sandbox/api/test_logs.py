@@ -211,6 +211,17 @@ async def test_lines_are_followed_until_the_end() -> None:
         ]
 
 
+async def test_what_is_in_an_older_file_is_read_no_more_but_followed_on() -> None:
+    async with logging("one", "two") as (client, _, log), following(client) as lines:
+        assert [await lines.readline(), await lines.readline()] == [b"one\n", b"two\n"]
+        log.rotate()
+        log.write("three")
+        log.end()
+        assert await lines.read() == b"three\n"
+        async with following(client) as later:
+            assert await later.read() == b"three\n"
+
+
 async def test_nothing_is_left_of_a_client_that_leaves() -> None:
     async with logging("one") as (client, _, log):
         async with following(client) as lines:

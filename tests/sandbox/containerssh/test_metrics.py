@@ -125,6 +125,20 @@ async def test_nothing_comes_from_a_node_that_is_cut_off() -> None:
         asked.cancel()
 
 
+async def test_a_process_that_restarts_unseen_has_the_port_once_its_node_is_back() -> None:
+    async with World(metrics_port=0) as world:
+        world.deploy()
+        await ready(world)
+        world.open("ann")
+        world.cut_off()
+        for _ in range(3):
+            world.crash()
+            await advance(30)
+        world.heal()
+        await advance(5)
+        assert await gauge(world) is None
+
+
 async def test_a_port_says_what_it_is_told_to_say() -> None:
     async with World(metrics_port=0) as world:
         world.deploy()

@@ -65,6 +65,10 @@ class Log(Protocol):
         """The lines so far."""
 
     @property
+    def oldest(self) -> int:
+        """Which of them is the first that whoever begins to read gets: those before it are in older files."""
+
+    @property
     def ended(self) -> bool:
         """Whether no more lines come."""
 
@@ -146,7 +150,8 @@ class LogStream(Stream):
         self._node, self._log, self._options = node, log, options
         self._end = math.inf if options.follow else len(log.lines)
         # The last lines are counted first, and then those that are too old left out, as kubelets do.
-        self._next = max(0, len(log.lines) - options.tail_lines) if options.tail_lines is not None else 0
+        tail = log.oldest if options.tail_lines is None else len(log.lines) - options.tail_lines
+        self._next = max(log.oldest, tail)
         self._since = options.since_time
         if options.since_seconds is not None:
             self._since = log.now() - options.since_seconds

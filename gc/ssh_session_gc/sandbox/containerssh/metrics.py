@@ -86,7 +86,8 @@ class MetricsPorts:
         self._ports = PodPorts(port)
         self._addresses: dict[str, str] = {}  # by the Pod's uid
         self._open: dict[Process, _Port] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """By address; each waits for the one before it."""
 
     @property
     def port(self) -> int:
@@ -99,9 +100,9 @@ class MetricsPorts:
 
     async def stop(self) -> None:
         """Closes every port."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._ports.stop()
 
     def address(self, pod_uid: str) -> str:
@@ -113,16 +114,19 @@ class MetricsPorts:
     def open(self, process: Process, kubelet: Kubelet, counts: Counts) -> None:
         """Opens the port of a process that starts."""
         port = self._open[process] = _Port(self.address(process.pod_uid), counts)
-        task = asyncio.create_task(self._serve(port, kubelet), name=f"metrics {process.pod}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        serving = self._serve(port, kubelet, self._tasks.get(port.address))
+        self._tasks[port.address] = asyncio.create_task(serving, name=f"metrics {process.pod}")
 
     def close(self, process: Process) -> None:
         """Closes the port of a process that ends, or is about to. Closes nothing twice."""
         if (port := self._open.pop(process, None)) is not None:
             port.closing.set()
 
-    async def _serve(self, port: _Port, kubelet: Kubelet) -> None:
+    async def _serve(self, port: _Port, kubelet: Kubelet, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await before
+        if port.closing.is_set():
+            return
         await self._ports.open(port.address, partial(self._answer, port, kubelet))
         await port.closing.wait()
         # While the node is cut off not even a refusal comes through.

@@ -33,6 +33,8 @@ class ContainerLog:
     now: Callable[[], float]
     """The node's clock."""
     lines: list[LogLine] = field(default_factory=list)
+    oldest: int = 0
+    """The first line of the newest file: reading begins there (recorded), and what is being read goes on."""
     ended: bool = False
     """Whether the run is over, so that nothing follows."""
     changed: Listeners["ContainerLog"] = field(default_factory=Listeners)
@@ -46,6 +48,10 @@ class ContainerLog:
         """Adds a line with a time of its own."""
         self.lines.append(line)
         self.changed.tell(self)
+
+    def rotate(self) -> None:
+        """Begins a new file."""
+        self.oldest = len(self.lines)
 
     def end(self) -> None:
         """Ends the run."""
