@@ -3,11 +3,11 @@
 from typing import Any
 
 from ssh_session_gc.cluster.connections import ROOM, Connections
-from ssh_session_gc.core.connections import UNHEARD, Line, Said, Speaker
+from ssh_session_gc.core.connections import UNHEARD, Line, Said
 from ssh_session_gc.core.model import Session
 from tests.builders import T, session
 
-A = Speaker("ssh-a", "a")
+A = "ssh-a"
 
 
 def identity(number: int) -> str:
@@ -82,7 +82,7 @@ def test_of_a_contested_connection_no_session_knows_anything() -> None:
     known = Known()
     known.add("x", attached=True)
     known.connections.hear(line(Said.CONNECTED), A)
-    known.connections.hear(line(Said.DISCONNECTED, at=T + 5), Speaker("ssh-b", "b"))
+    known.connections.hear(line(Said.DISCONNECTED, at=T + 5), "ssh-b")
     known.add("y", at=T + 60, attached=True)
     assert known.connections.of("y").contested
     assert known.connections.of("y").ended is None

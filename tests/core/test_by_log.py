@@ -1,16 +1,16 @@
 """Exact ownership by what the owners' logs say."""
 
-from ssh_session_gc.core.connections import Connection, Moment, Speaker
+from ssh_session_gc.core.connections import Connection, Moment
 from ssh_session_gc.core.model import OwnerState
 from ssh_session_gc.core.owners import Owners, Span
 from ssh_session_gc.core.ownership import ownership
 from tests.builders import T, owner_pod, owners_of, session
 
 TOLERANCE = 2.0
-A = Speaker("ssh-a", "a")
+A = "ssh-a"
 
 
-def said_by(speaker: Speaker, at: float = T) -> Connection:
+def said_by(speaker: str, at: float = T) -> Connection:
     """A connection that this Pod's log names first at this moment."""
     return Connection(speaker, at, opened=Moment(at, at))
 
@@ -68,9 +68,20 @@ def test_a_contested_connection_is_nobodys() -> None:
 
 
 def test_an_owner_that_nobody_knows_tells_nothing() -> None:
-    assert ownership(session(T), restarted(), TOLERANCE, said_by(Speaker("ssh-c", "c"))).since is None
+    assert ownership(session(T), restarted(), TOLERANCE, said_by("ssh-c")).since is None
 
 
 def test_a_pod_that_only_vanished_is_looked_up_first() -> None:
     known = owners_of(owner_pod("a", running=T - 100), owner_pod("b", running=T - 100)).lost("a", T + 10)
     assert ownership(session(T), known, TOLERANCE, said_by(A)).since is None
+
+
+def test_of_two_pods_of_one_name_the_one_that_lived_when_it_was_written_is_meant() -> None:
+    before = owner_pod("a", name="ssh-0", terminated=Span(T - 100, T + 10), final=True)
+    known = owners_of(before, owner_pod("b", name="ssh-0", created=T + 11, running=T + 12))
+    first = ownership(session(T), known, TOLERANCE, said_by("ssh-0"))
+    assert (first.owner and first.owner.pod_uid, first.since) == ("a", T + 10)
+    second = ownership(session(T + 30), known, TOLERANCE, said_by("ssh-0", T + 30))
+    assert (second.owner and second.owner.pod_uid, second.since) == ("b", None)
+    stamped = ownership(session(T + 30, stamp_uid="a"), known, TOLERANCE, said_by("ssh-0", T + 30))
+    assert stamped.owner is None or stamped.owner.pod_uid == "a"

@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssh_session_gc.core.connections import UNHEARD, Connection, Line, Moment, Said, Speaker, heard, superseded
+from ssh_session_gc.core.connections import UNHEARD, Connection, Line, Moment, Said, heard, superseded
 from ssh_session_gc.core.model import Session
 from tests.builders import T, session
 
 ID = "6be72bf9c12f4a77bf587b99a3f0d244"
-OWNER, OTHER = Speaker("ssh-a", "a"), Speaker("ssh-b", "b")
+OWNER, OTHER = "ssh-a", "ssh-b"
 
 
 def line(said: Said, written: float = 0.0, *, late: float = 0.0, pod: str = "") -> Line:
@@ -19,7 +19,7 @@ def line(said: Said, written: float = 0.0, *, late: float = 0.0, pod: str = "") 
     return Line(said, ID, pod, T + written, T + written + late)
 
 
-def after(*lines: Line, speaker: Speaker = OWNER) -> Connection:
+def after(*lines: Line, speaker: str = OWNER) -> Connection:
     """What is known after these lines."""
     known = UNHEARD
     for each in lines:

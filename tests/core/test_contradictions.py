@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from ssh_session_gc.core.connections import UNHEARD, Connection, Moment, Speaker
+from ssh_session_gc.core.connections import UNHEARD, Connection, Moment
 from ssh_session_gc.core.contradictions import WORDS, Contradiction, contradictions
 from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Ownership, Session
@@ -11,7 +11,7 @@ from ssh_session_gc.core.policy import Policy
 from tests.builders import ALIVE, T, session
 
 POLICY = Policy()
-A = Speaker("ssh-a", "a")
+A = "ssh-a"
 OPEN = Connection(A, T, opened=Moment(T, T))
 ENDED = msgspec.structs.replace(OPEN, closed=Moment(T + 20, T + 20))
 REOPENED = msgspec.structs.replace(ENDED, opened=Moment(T + 30, T + 30))
@@ -28,7 +28,7 @@ def owned(since: float, until: float) -> Ownership:
         (session(), UNHEARD, owned(T, T + 900), set()),
         (session(), OPEN, None, set()),
         (session(), ENDED, owned(T, T + 900), set()),
-        (session(stamp="a"), OPEN, None, set()),
+        (session(stamp="a", stamp_name="ssh-a"), OPEN, None, set()),
         (session(stamp="b"), OPEN, None, {Contradiction.STAMP_LOG}),
         (session(stamp="b"), msgspec.structs.replace(OPEN, contested=True), None, {Contradiction.LOGS}),
         (session(), REOPENED, None, {Contradiction.REOPENED}),

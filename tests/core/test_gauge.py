@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ssh_session_gc.core.connections import UNHEARD, presence
 from ssh_session_gc.core.gauge import Count, Idle, common, counted
 from ssh_session_gc.core.model import Action, Reason, Session
-from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.owners import Owners, Span
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge
 from tests.builders import T, owner_pod, owners_of, session
@@ -148,6 +148,17 @@ def test_an_owner_that_does_not_say_may_have_it() -> None:
     # The stamp says which one did.
     assert judge(session(stamp="a"), with_idle(idle, None), POLICY, T + 600).action is Action.COLLECT
     assert judge(session(stamp="b"), with_idle(idle, None), POLICY, T + 600).action is Action.KEEP
+
+
+def test_whoever_an_owner_had_that_has_ended_was_there_until_then() -> None:
+    ended = owner_pod("b", terminated=Span(T - 100, T + 400), final=True)
+    known = owners_of(owner_pod("a", running=T - 100), ended, at=T - 50)
+    known = msgspec.structs.replace(known, idle={known.owners[0].run: Idle(T - 50, T + 490)})
+    assert [owner.pod_uid for owner in known.owners if owner.alive] == ["a"]
+    due = T + 400 + GRACE
+    assert judge(session(), known, POLICY, T + 500).due == due
+    before = msgspec.structs.replace(known, idle={known.owners[0].run: Idle(T - 50, due - 0.1)})
+    assert judge(session(), before, POLICY, T + 500).action is Action.KEEP
 
 
 def with_idle(a: Idle | None, b: Idle | None) -> Owners:

@@ -6,7 +6,8 @@ from ssh_session_gc.core.contradictions import Contradiction
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.api.objects import PODS
-from ssh_session_gc.sandbox.containerssh import log, manifests
+from ssh_session_gc.sandbox.containerssh import lines, manifests
+from ssh_session_gc.sandbox.containerssh.log import Login
 from ssh_session_gc.sandbox.containerssh.metrics import Counts, Page
 from tests.daemon.scene import SESSIONS, Scene, scene
 from tests.support import advance
@@ -27,7 +28,7 @@ async def said(s: Scene) -> list[str]:
 async def test_two_logs(tmp_path: Path) -> None:
     async with scene(tmp_path, replicas=2, policy=FOREVER) as s:
         [alice] = await s.open("alice", replica=0)
-        s.world.containerssh.replicas[1].write(log.disconnected(alice.login))
+        s.world.containerssh.replicas[1].write(lines.disconnected(alice.login))
         assert await said(s) == ["logs"]
 
 
@@ -44,7 +45,7 @@ async def test_opened_after_its_end(tmp_path: Path) -> None:
         [alice] = await s.open("alice")
         s.world.leave(alice)
         await advance(10)
-        s.world.containerssh.replicas[0].write(*log.connected(alice.login))
+        s.world.containerssh.replicas[0].write(*lines.connected(alice.login))
         assert await said(s) == ["reopened"]
 
 
@@ -52,7 +53,7 @@ async def test_the_log_and_the_gauge(tmp_path: Path) -> None:
     async with scene(tmp_path, world=World(metrics_port=0), policy=FOREVER) as s:
         [alice] = await s.open("alice")
         # One of which no log tells anything makes the daemon ask.
-        unsaid = manifests.session("mallory", f"{7:032x}", "10.1.1.1", "image", {}, {})
+        unsaid = manifests.session(Login(f"{7:032x}", "10.1.1.1", "mallory"), "image", {}, {}, "connection")
         s.world.store.create(PODS, SESSIONS, unsaid)
         await advance(5)
         s.world.gauge_says(alice.creator, Page(Counts(total=9).text()))

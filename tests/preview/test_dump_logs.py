@@ -259,9 +259,8 @@ def test_of_two_pods_of_one_name_the_younger_one_speaks(tmp_path: Path) -> None:
     files = written(tmp_path, [(POD, LINES)])
     for both in ([*items, older], [older, *items]):
         taken = Dump(text(*both), PTY.logs, PTY.at)
-        assert {said.speaker.pod_uid for said in read(taken, files).connections.values() if said.speaker} == {
-            owner["metadata"]["uid"]
-        }
+        owned = {row.verdict.ownership.owner for row in judged(taken, files).rows if row.verdict.ownership}
+        assert {each.pod_uid for each in owned if each is not None} == {owner["metadata"]["uid"]}
 
 
 @pytest.mark.parametrize(

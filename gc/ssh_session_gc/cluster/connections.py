@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ssh_session_gc.core.connections import UNHEARD, Connection, Line, Moment, Said, Speaker, heard, superseded
+from ssh_session_gc.core.connections import UNHEARD, Connection, Line, Moment, Said, heard, superseded
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.kube.listeners import Listeners
 
@@ -32,14 +32,14 @@ class Connections:
         """The uids of the sessions of each connection, the first that was seen first."""
         self._ids: dict[str, str] = {}
         """The connection of each session, by uid, as it was when it came."""
-        self._room: OrderedDict[str, dict[Said, tuple[Line, Speaker]]] = OrderedDict()
+        self._room: OrderedDict[str, dict[Said, tuple[Line, str]]] = OrderedDict()
 
     def of(self, uid: str) -> Connection:
         """What was said of this session's connection."""
         return self._known.get(uid, UNHEARD)
 
-    def hear(self, line: Line, speaker: Speaker) -> None:
-        """Takes in a line."""
+    def hear(self, line: Line, speaker: str) -> None:
+        """Takes in a line of this Pod's log."""
         there = self._by_id.get(line.connection_id)
         if there is None:
             self._keep(line, speaker)
@@ -109,7 +109,7 @@ class Connections:
             self._known[uid] = known
             self.changes.tell(uid)
 
-    def _keep(self, line: Line, speaker: Speaker) -> None:
+    def _keep(self, line: Line, speaker: str) -> None:
         self._room.setdefault(line.connection_id, {})[line.said] = line, speaker
         self._room.move_to_end(line.connection_id)
         while len(self._room) > ROOM + len(self._ids):

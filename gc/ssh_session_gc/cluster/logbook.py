@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ssh_session_gc.cluster.connections import Connections
 from ssh_session_gc.containerssh.log import parse
-from ssh_session_gc.core.connections import Connection, Speaker
+from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.model import Session
 
 
@@ -20,10 +20,10 @@ class Logbook:
         self._known = Connections(self._sessions)
         self._known.changed(None)
 
-    def take(self, text: bytes, speaker: Speaker) -> None:
-        """Takes in a line, which may be anything."""
+    def take(self, text: bytes, pod: str) -> None:
+        """Takes in a line of this Pod's log, which may be anything."""
         if (line := parse(text, None)) is not None:
-            self._known.hear(line, speaker)
+            self._known.hear(line, pod)
 
     def connections(self) -> dict[str, Connection]:
         """What was said of each session's connection, by the session's uid."""

@@ -19,7 +19,6 @@ from ssh_session_gc.cluster.owner_pods import OwnerPods
 from ssh_session_gc.cluster.sessions import SessionPods
 from ssh_session_gc.cluster.source import Report
 from ssh_session_gc.containerssh.log import LONGEST_LINE, interesting, is_json, parse
-from ssh_session_gc.core.connections import Speaker
 from ssh_session_gc.core.model import Incarnation, OwnerState, Run
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Unreachable
@@ -151,10 +150,10 @@ class OwnerLogs:
         """Notes that something came."""
         self._metrics.event(self.stream, self._time.now())
 
-    def take(self, text: bytes, speaker: Speaker) -> None:
-        """Takes in a line."""
+    def take(self, text: bytes, pod: str) -> None:
+        """Takes in a line of this Pod's log."""
         if interesting(text) and (line := parse(text, self._time.now())) is not None:
-            self.connections.hear(line, speaker)
+            self.connections.hear(line, pod)
 
     def strange(self, owner: Incarnation) -> None:
         """Logs, once a Pod, that its log is no JSON."""
@@ -186,7 +185,6 @@ class _Reader:
 
     def __init__(self, logs: OwnerLogs, owner: Incarnation, namespace: str) -> None:
         self._logs, self._owner, self._namespace = logs, owner, namespace
-        self._speaker = Speaker(owner.pod, owner.pod_uid)
         self.since = ""
         self._sample = 0
         self._json = False
@@ -233,4 +231,4 @@ class _Reader:
             if self._sample == SAMPLE and not self._json:
                 self._logs.strange(self._owner)
         self._logs.arrived()
-        self._logs.take(text, self._speaker)
+        self._logs.take(text, self._owner.pod)

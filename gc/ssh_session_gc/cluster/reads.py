@@ -18,7 +18,7 @@ from ssh_session_gc.cluster.owner_gauge import Uncounted, ask, client
 from ssh_session_gc.cluster.owner_pods import selected_pods
 from ssh_session_gc.cluster.sessions import session_pods
 from ssh_session_gc.containerssh.log import LONGEST_LINE
-from ssh_session_gc.core.connections import UNHEARD, Connection, Speaker, untold
+from ssh_session_gc.core.connections import UNHEARD, Connection, untold
 from ssh_session_gc.core.gauge import Idle, counted
 from ssh_session_gc.core.model import Incarnation, OwnerState, Run, Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
@@ -68,12 +68,12 @@ async def read_connections(
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def take(owner: Incarnation) -> None:
-        speaker, name = Speaker(owner.pod, owner.pod_uid), settings.owner_namespace
+        name = settings.owner_namespace
         stream = read(api, name, owner.pod, owner.container, previous=not owner.alive, longest=LONGEST_LINE)
         try:
             async with turns, asyncio.timeout(LONGEST_READ), stream as lines:
                 async for text in lines:
-                    book.take(text, speaker)
+                    book.take(text, owner.pod)
         except (ApiError, Unreachable) as error:
             if owner.alive:
                 silent.append(f"the log of {owner.pod} cannot be read: {error}")

@@ -15,7 +15,7 @@ CONNECTED                  is open since then, unless it ended later
 DISCONNECTED               ended then, unless it was opened again later
 WAIT_FAILED                the session of that Pod name was given up
 REMOVE_FAILED              the same; it is no end before the last attempt, which is another level
-by two different speakers  is contested: it is nobody's, and neither open nor ended
+by the logs of two Pods     is contested: it is nobody's, and neither open nor ended
 =========================  ===========================================================================================
 
 The order of two lines is that of their own times, by the clock of the node that the owner runs on. The moments are
@@ -65,13 +65,6 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     """The moment to count from, by the API server's clock."""
 
 
-class Speaker(msgspec.Struct, frozen=True, gc=False):
-    """A Pod of the owner's, whose log says something."""
-
-    pod: str
-    pod_uid: str
-
-
 class Moment(msgspec.Struct, frozen=True, gc=False):
     """When something was said: ``written`` and ``at`` as in ``Line``."""
 
@@ -82,9 +75,11 @@ class Moment(msgspec.Struct, frozen=True, gc=False):
 class Connection(msgspec.Struct, frozen=True, gc=False):
     """What was said of one session's connection so far."""
 
-    speaker: Speaker | None = None
+    speaker: str | None = None
+    """The Pod whose log names it. A log is asked for by its Pod's name: which of several Pods of that name wrote a
+    line is told by when it was written (``ownership.by_log``)."""
     first: float = math.inf
-    """The earliest own time of a line that names it: its speaker's incarnation lived then."""
+    """The earliest own time of a line that names it: the incarnation that wrote it lived then."""
     opened: Moment | None = None
     closed: Moment | None = None
     given_up: float | None = None
@@ -124,12 +119,12 @@ UNKNOWN = Presence(None, None)
 """Nobody can tell."""
 
 
-def heard(known: Connection, line: Line, speaker: Speaker) -> Connection:
-    """Adds what a line says of a session's connection."""
+def heard(known: Connection, line: Line, speaker: str) -> Connection:
+    """Adds what a line in this Pod's log says of a session's connection."""
     changes: dict[str, object] = {}
     if known.speaker is None:
         changes["speaker"] = speaker
-    elif known.speaker.pod_uid != speaker.pod_uid:
+    elif known.speaker != speaker:
         changes["contested"] = True
     if line.written < known.first:
         changes["first"] = line.written

@@ -37,7 +37,7 @@ def contradictions(
     speaker, opened, closed = connection.speaker, connection.opened, connection.closed
     if connection.contested:
         yield Contradiction.LOGS
-    elif session.stamp_uid and speaker is not None and speaker.pod_uid != session.stamp_uid:
+    elif session.stamp_uid and speaker is not None and session.stamp_name not in ("", speaker):
         yield Contradiction.STAMP_LOG
     if opened is not None and closed is not None and opened.written > closed.written:
         yield Contradiction.REOPENED

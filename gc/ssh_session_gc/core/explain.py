@@ -78,8 +78,7 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
         return False, f"the session is stamped as made by Pod {session.stamp_name or session.stamp_uid}"
     told = by_log(session, case.known.owners, case.known.connection, tolerance)
     if told and told.owner is not owner:
-        speaker = case.known.connection.speaker
-        return False, f"the log of {speaker.pod if speaker else 'another'} names its connection"
+        return False, f"the log of {case.known.connection.speaker} names its connection"
     if not told and owner.earliest_start > session.created + tolerance and not (session.stamp_uid and owner.first):
         later = f"{format_duration(owner.earliest_start - session.created)} after the session was created"
         slack = f" (clock-tolerance {format_duration(tolerance)})"

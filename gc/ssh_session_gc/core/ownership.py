@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 
 from ssh_session_gc.core.candidates import NOBODY
 from ssh_session_gc.core.connections import UNHEARD, Connection
+from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Ownership, Session
 from ssh_session_gc.core.owners import Owners
 
@@ -35,7 +36,8 @@ def ownership(session: Session, known: Owners, tolerance: float, connection: Con
         return told
     latest, stamp = session.created + tolerance, session.stamp_uid
     candidates = known.by_pod.get(stamp, NOBODY) if stamp else known.anybody
-    if alive := candidates.alive(latest):
+    alive = candidates.alive(latest)
+    if alive is not None and alive.idle is None:
         return alive
     last = candidates.last(latest, session.created - tolerance)
     since = session.created if last is None else max(session.created, last.finished or 0.0)
@@ -51,19 +53,23 @@ def ownership(session: Session, known: Owners, tolerance: float, connection: Con
         gap = known.last_gap
         if gap and session.created + tolerance >= gap.start and gap.end > since:
             since, exact = gap.end, False
+    if alive is not None and alive.idle is not None:
+        # Those that have ended could have created it, too: their users had somebody to be connected to until then.
+        return Ownership(alive.owner, None, True, Idle(max(alive.idle.since, since), alive.idle.until))
     return Ownership(last, since, exact)
 
 
 def by_log(session: Session, known: Owners, connection: Connection, tolerance: float) -> Ownership | None:
     """The ownership by the incarnation whose log names the session's connection; None where no log tells it.
 
-    The log and the incarnations have their times from the same node's clock. Where both could have written it, it is
-    taken for that of the younger one, which may be alive. The stamp is worth more than the log.
+    The log and the incarnations have their times from the same node's clock, unless another Pod of the same name ran
+    elsewhere. Where two could have written it, it is taken for that of the younger one, which may be alive. The stamp
+    is worth more than the log.
     """
     speaker = connection.speaker
-    if speaker is None or connection.contested or (session.stamp_uid and session.stamp_uid != speaker.pod_uid):
+    if speaker is None or connection.contested:
         return None
-    there = [o for o in known.owners if o.pod_uid == speaker.pod_uid]
+    there = [o for o in known.owners if o.pod == speaker and session.stamp_uid in ("", o.pod_uid)]
     began = [o for o in there if (o.earliest_start if o.started is None else o.started) <= connection.first]
     if not began:
         return None

@@ -13,7 +13,7 @@ import msgspec
 
 from ssh_session_gc.cluster.logbook import Logbook
 from ssh_session_gc.containerssh.log import LONGEST_LINE
-from ssh_session_gc.core.connections import Connection, Speaker
+from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.model import Incarnation, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.text import printable
@@ -36,15 +36,14 @@ def read(
     people. Raises CannotRead.
     """
     book = Logbook(sessions)
-    # Of two Pods of one name kubectl shows the log of the younger one, which is there.
     known = sorted(owners.owners, key=lambda owner: owner.earliest_start)
-    speakers = {owner.pod: Speaker(owner.pod, owner.pod_uid) for owner in known}
+    names = dict.fromkeys(owner.pod for owner in known)
     remarks: list[str] = []
     for pod, name in files:
-        if pod not in speakers:
-            there = f"there are {_some(speakers)}" if speakers else owners.unknown or "there is none"
+        if pod not in names:
+            there = f"there are {_some(names)}" if names else owners.unknown or "there is none"
             raise CannotRead(f"--owner-log: {pod} is no ContainerSSH Pod in {source}; {there}")
-        if not _take(name, book, speakers[pod]):
+        if not _take(name, book, pod):
             remarks.append(
                 f"{printable(name)} has no line of JSON and says nothing: give what `kubectl logs {pod}` printed; "
                 "ContainerSSH has to have log.format ljson"
@@ -84,13 +83,13 @@ def _some(pods: Collection[str]) -> str:
     return ", ".join(list(pods)[:_NAMED]) + (", …" if len(pods) > _NAMED else "")
 
 
-def _take(name: str, book: Logbook, speaker: Speaker) -> bool:
+def _take(name: str, book: Logbook, pod: str) -> bool:
     """Takes in all lines of a file, and returns whether any of them is JSON."""
     json = False
     try:
         with Path(name).open("rb") as file:
             for text in _lines(file):
-                book.take(text, speaker)
+                book.take(text, pod)
                 json = json or _is_json(text)
     except OSError as error:
         raise CannotRead(f"cannot read {printable(name)}: {error.strerror}; check --owner-log") from None

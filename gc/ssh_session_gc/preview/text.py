@@ -71,7 +71,7 @@ def _facts(session: Session, settings: Settings, now: float) -> Iterator[str]:
 def _connection(explained: Explanation, now: float) -> Iterator[str]:
     """What is known of the connection, each fact by its source."""
     it, there = explained.connection, explained.presence
-    who = f"the log of {it.speaker.pod}" if it.speaker else "the owner's log"
+    who = f"the log of {it.speaker}" if it.speaker else "the owner's log"
     if it.opened is not None:
         yield f"{'connected':<12}since {format_clock(it.opened.at, now)}, by {who}"
     if it.closed is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import given
 
-from ssh_session_gc.core.connections import UNHEARD, Connection, Moment, Said, Speaker
+from ssh_session_gc.core.connections import UNHEARD, Connection, Moment, Said
 from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
@@ -16,7 +16,7 @@ from tests.builders import ALIVE, T, session
 from tests.core.strategies import known_owners, policies, sessions
 
 POLICY = Policy()
-A = Speaker("ssh-a", "a")
+A = "ssh-a"
 OPEN = Connection(A, T, opened=Moment(T, T))
 ENDED = Connection(A, T, opened=Moment(T, T), closed=Moment(T + 20, T + 20.5))
 GIVEN_UP = Connection(A, T, opened=Moment(T, T), given_up=T + 60.0, how=Said.WAIT_FAILED)

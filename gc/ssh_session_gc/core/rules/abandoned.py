@@ -63,7 +63,7 @@ def why(case: Case, due: float) -> str:
     if connection.contested:
         return "the logs of two owners name its connection: neither counts"
     if connection.open and connection.opened is not None:
-        where = connection.speaker.pod if connection.speaker else "its owner"
+        where = connection.speaker or "its owner"
         return f"its connection is open since {case.at(connection.opened.at)}, as {where} logged (SSH_CONNECTED)"
     since = deserted(case.session, connection, case.known.ownership, case.policy.clock_tolerance)
     if since is not None:
@@ -95,7 +95,7 @@ def _done(session: Session, known: Known, policy: Policy) -> Done | None:
 
 def _sentence(case: Case, done: Done) -> str:
     connection, at, tail = case.known.connection, case.at(done.since), "and it is still there"
-    who = connection.speaker.pod if connection.speaker else "its owner"
+    who = connection.speaker or "its owner"
     match done.how:
         case How.ENDED:
             return f"{done.how} at {at}, as {who} logged ({Said.DISCONNECTED}), {tail}"
