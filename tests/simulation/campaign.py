@@ -29,17 +29,21 @@ from ssh_session_gc.telemetry.metrics import Metrics
 from tests.harness import connected
 from tests.simulation.happenings import IMAGES, Happenings
 from tests.simulation.leftovers import Broken, Replica, compare, tasks
+from tests.simulation.telling import Telling
 from tests.simulation.truth import Truth
 from tests.simulation.virtual import CALLER, WHO, VirtualLoop
 
 STEPS = 60
+METRICS_PORT = 9100
 POLICY = Policy(
     max_age=900.0, max_ttl=7200.0, owner_grace=60.0, start_timeout=120.0, finished_grace=60.0, clock_tolerance=2.0
 )
 LEASE = LeaseRef("containerssh", "ssh-session-gc")
-BOUND = 240.0
+BOUND = 300.0
 """Seconds after the last fault in which every orphan that can be told must be gone: the longest grace, a lease that
-has to run out, the silence after which a watch is taken for dead, and the longest back-off of a stream."""
+has to run out, the silence after which a watch or a log is taken for dead, and the longest back-off of a stream."""
+GLANCE = 5.0
+"""Seconds between two looks at who is connected, in a world without faults."""
 QUIET = 100.0
 """Seconds after which nothing is under way any more and spare connections are closed."""
 SPARE = 15
@@ -73,8 +77,7 @@ class Campaign:
         """What was done, with the virtual time, for whoever looks into a failure."""
         self._stamped = self.rng.random() < 0.5
         self._elections = self.rng.random() < 0.3
-        # With the logs most mistakes about owners do no harm: half of the worlds go without.
-        self._logs_on = seed % 2 == 0
+        self._telling = Telling.of(seed)
         self._world = World(
             seed=seed,
             nodes=3,
@@ -83,9 +86,13 @@ class Campaign:
             images=IMAGES,
             clean_shutdown=self.rng.random() < 0.5,
             node_silence=40.0,
+            mode=self._telling.mode,
+            log_level=self._telling.level,
+            leaks=self._telling.leaks,
+            metrics_port=METRICS_PORT if self._telling.gauge else None,
         )
         self._world.faults.clocks = self.rng.choice(CLOCKS)
-        self._truth = Truth(self._world, POLICY)
+        self._truth = Truth(self._world, POLICY, self._telling)
         self._replicas: list[Replica] = []
         self._started = 0
         self._intended: dict[tuple[str, str], tuple[Reason, float]] = {}
@@ -113,7 +120,9 @@ class Campaign:
                 self._kubeconfig,
                 lambda: [each.name for each in self._replicas],
                 stamped=self._stamped,
+                telling=self._telling,
             )
+            self._truth.hidden, self._truth.unread = self._happenings.quarantined, self._happenings.garble.rotated
             self._stand_between()
             self._happenings.deploy()
             await self._world.ready()
@@ -159,7 +168,11 @@ class Campaign:
         self._started += 1
         WHO.set(name)
         settings = Settings(
-            policy=POLICY, deletion_grace=5, lease=LEASE if self._elections else None, owner_logs=self._logs_on
+            policy=POLICY,
+            deletion_grace=5,
+            lease=LEASE if self._elections else None,
+            owner_logs=self._telling.logs,
+            owner_metrics_port=self._world.metrics_port or 0,
         )
         stop, made = asyncio.Event(), asyncio.get_running_loop().create_future()
 
@@ -302,10 +315,12 @@ class Campaign:
         self.history.append(f"{self._loop.time():.1f} settle")
         await asyncio.sleep(1)
         await self._revive()
-        await asyncio.sleep(BOUND)
+        for _ in range(int(BOUND / GLANCE)):
+            await asyncio.sleep(GLANCE)
+            self._truth.look()
         self._check()
         for session in self._world.orphans():
-            if self._truth.tellable(session, stamped=self._stamped, bound=BOUND):
+            if self._truth.tellable(session, stamped=self._stamped, bound=BOUND - 2 * GLANCE):
                 raise Broken(f"{session.name} is still there {BOUND:g} s after the last fault")
         # What cannot be told from the outside waits for its age.
         await asyncio.sleep(POLICY.max_age + BOUND)

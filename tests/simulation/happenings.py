@@ -16,7 +16,9 @@ from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.node.programs import PROGRAM, Process, Program
 from ssh_session_gc.selectors import Selector
+from tests.simulation.garble import Garble
 from tests.simulation.nemesis import Nemesis
+from tests.simulation.telling import Telling
 
 OWNERS = Selector.parse("app=containerssh")
 IMAGES = {"slow": Program(pull=100.0), "sluggish": Program(pull=30.0, start=5.0), "late": Program(pull=125.0)}
@@ -33,14 +35,18 @@ class Happenings:
         collectors: Callable[[], Sequence[str]],
         *,
         stamped: bool,
+        telling: Telling,
     ) -> None:
-        """``collectors`` names those that run. ``stamped``: sessions carry their creator."""
+        """``collectors`` names those that run. ``stamped``: sessions carry their creator. ``telling``: what the
+        collectors are told by owners."""
         self._rng, self._world, self._stamped = rng, world, stamped
         self._loop = asyncio.get_running_loop()
         self._dead = False
         self.quarantined: set[str] = set()
         """uids of the owner Pods that have lost their label."""
         self.nemesis = Nemesis(rng, world, kubeconfig, collectors)
+        self.garble = Garble(rng, world, logs=telling.logs, gauge=telling.gauge)
+        self._mode = telling.mode
         for kubelet in world.kubelets.values():
             kubelet.started.subscribe(self._reconnect)
 
@@ -75,12 +81,16 @@ class Happenings:
             self.heal: 2,
             self.kill_node: 0.5,
             **self.nemesis.weights(),
+            **self.garble.weights(),
         }
+        if self._mode == "session":
+            weights |= {self.hang_up: 8, self.start_another: 8}
         return list(weights), list(weights.values())
 
     async def calm(self) -> None:
         """Ends everything that is wrong, on the way and in the nodes."""
         await self.nemesis.calm()
+        self.garble.calm()
         self.heal()
 
     # Users
@@ -118,6 +128,14 @@ class Happenings:
     def leave(self) -> None:
         """Somebody is gone after a command with a terminal, and ContainerSSH leaves the Pod there."""
         self._world.leave(self._rng.choice(self._world.live()))
+
+    def hang_up(self) -> None:
+        """Somebody's client goes, and the program runs on."""
+        self._world.hang_up(self._rng.choice(self._world.live()))
+
+    def start_another(self) -> None:
+        """Somebody starts another program on the same connection."""
+        self._world.start_another(self._rng.choice(self._world.live()))
 
     def _reconnect(self, process: Process) -> None:
         """Whoever was thrown out is back as soon as there is a server again."""
@@ -171,7 +189,9 @@ class Happenings:
         kept = ("name", "labels", "annotations", "ownerReferences")
         metadata = {key: value for key, value in old["metadata"].items() if key in kept}
         spec = {key: value for key, value in old["spec"].items() if key != "nodeName"}
-        self._world.store.create(PODS, "containerssh", {"metadata": metadata, "spec": spec})
+        made = self._world.store.create(PODS, "containerssh", {"metadata": metadata, "spec": spec})
+        if old["metadata"]["uid"] in self.quarantined:
+            self.quarantined.add(made["metadata"]["uid"])
 
     def quarantine_owner(self) -> None:
         """Somebody takes an owner Pod out of its workload, to have a look at it in peace. It runs on, or restarts."""

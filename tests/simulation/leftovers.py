@@ -56,10 +56,16 @@ def compare(replica: Replica, world: World) -> None:
         "backoff": queue.backoff,
         "settled": queue.settled,
         "failures": collector.outcomes.reported,
+        "connections": cluster.connections._known,
+        "labels": cluster.connections._ids,
+        "contradictions": replica.daemon.contradictions._told,
     }
     for what, each in kept.items():
         if not set(each) <= set(there):
             raise Broken(f"{replica.name} remembers the {what} of sessions that are gone")
+    alive = {owner.run for owner in cluster.owners.owners if owner.alive}
+    if not set(cluster.owners.idle) <= alive:
+        raise Broken(f"{replica.name} remembers the counts of owners that have ended")
     if queue.processing or collector.workers.deleter.in_flight or replica.daemon._recorder._queue.qsize():
         raise Broken(f"{replica.name} is still at {queue.processing}")
 

@@ -4,6 +4,7 @@ The collectors know nothing of it. A deletion is judged here at the moment at wh
 it; times are the API server's clock.
 """
 
+from collections.abc import Container
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -15,6 +16,7 @@ from ssh_session_gc.sandbox.api.objects import PODS, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.programs import Process
+from tests.simulation.telling import Telling
 
 TTLS = {"90s": 90.0, "10m": 600.0, "3h": 10800.0}
 """What may stand in the annotation and is a duration; anything else says nothing."""
@@ -28,8 +30,14 @@ started, and that start is taken for as early as the clocks allow."""
 class Truth:
     """Judges deletions and leftovers in one world by what is really so in it."""
 
-    def __init__(self, world: World, policy: Policy) -> None:
-        self._world, self._policy = world, policy
+    def __init__(self, world: World, policy: Policy, telling: Telling) -> None:
+        self._world, self._policy, self._telling = world, policy, telling
+        self.hidden: Container[str] = ()
+        """uids of owner Pods that have lost their label: nobody follows what they say."""
+        self.unread: Container[str] = ()
+        """Connections whose lines may be in a file that nobody reads any more."""
+        self._empty_since: float | None = None
+        """Since when nobody is connected to any owner; None where somebody may be."""
         self.shells: dict[str, Process] = {}
         """The first process of each session, by uid."""
         self._started: dict[Process, float] = {}
@@ -72,6 +80,12 @@ class Truth:
                 return f"its owner has ended {self._over_for(session.creator):.3f} s ago"
             case Reason.ABANDONED if session.live:
                 return "somebody is in it"
+            case Reason.ABANDONED if session.persistent:
+                return "it is kept on purpose"
+            case Reason.ABANDONED if session.left is not None and (
+                now - session.left < self._policy.abandoned_grace - BY_STATUS
+            ):
+                return f"its user has left {now - session.left:.3f} s ago"
             case Reason.FINISHED if not session.finished:
                 return "it has not finished"
             case Reason.FINISHED if (
@@ -111,6 +125,8 @@ class Truth:
         timeout = self._policy.start_timeout + BY_STATUS
         if shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout:
             return now - session.created > self._policy.start_timeout + bound
+        if self._said(session, bound) or self._counted(bound):
+            return True
         if session.creator.alive or session.given_up or session.closed:
             return False  # its creator gave it up: nobody but its age can tell
         # Without the stamp, any owner that is old enough may have made it.
@@ -121,6 +137,29 @@ class Truth:
         return all(started > session.created + 5.0 for started in starts) and (
             now - self._ended[session.creator] > bound
         )
+
+    def look(self) -> None:
+        """Notes whether anybody is connected to any owner. To be called every few seconds, once faults have ended."""
+        replicas = self._world.containerssh.replicas
+        reached = replicas and all(each.online and each.process.pod_uid not in self.hidden for each in replicas)
+        if not reached or any(each.counts.current or each.process.terminating.is_set() for each in replicas):
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = self._world.store.now()
+
+    def _said(self, session: TrueSession, bound: float) -> bool:
+        """Whether the log of its owner, which lives, has told for so many seconds that nobody uses it any more."""
+        if not self._telling.logs or session.left is None or not session.creator.alive:
+            return False
+        hidden = session.creator.pod_uid in self.hidden or session.connection in self.unread
+        replica = next(each for each in self._world.containerssh.replicas if each.process is session.creator)
+        return replica.online and not hidden and self._world.store.now() - session.left > bound
+
+    def _counted(self, bound: float) -> bool:
+        """Whether every owner has counted nobody for so many seconds. Where logs tell who is connected, and not
+        always who has gone, they are believed."""
+        told = self._telling.gauge and not (self._telling.logs and self._telling.level == "debug")
+        return told and self._empty_since is not None and self._world.store.now() - self._empty_since > bound
 
     def pod(self, session: TrueSession) -> Object | None:
         """Its Pod, if that is still there."""

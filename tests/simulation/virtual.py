@@ -83,7 +83,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual = _Selector()
         self.network = Network()
-        self._servers: dict[int, Callable[[], asyncio.BaseProtocol]] = {}
+        self._servers: dict[tuple[str, int], Callable[[], asyncio.BaseProtocol]] = {}
         self._ports = 20_000
         self._frozen: dict[str, list[asyncio.Handle]] = {}
         super().__init__(self._virtual)
@@ -148,17 +148,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         """A server that only this loop can reach."""
         self._ports += 1
-        number = port or self._ports
-        self._servers[number] = protocol_factory
-        return _Server(self, number)
+        socket = Socket(host, port or self._ports)
+        self._servers[socket.getsockname()] = protocol_factory
+        return _Server(self, socket)
 
-    def forget(self, port: int) -> None:
+    def forget(self, socket: "Socket") -> None:
         """Nobody listens there any more."""
-        self._servers.pop(port, None)
+        self._servers.pop(socket.getsockname(), None)
 
     async def create_connection(self, protocol_factory: Any, *args: Any, sock: Any = None, **_: Any) -> Any:
         """Connects to a server of this loop."""
-        accept = self._servers.get(sock.port)
+        accept = self._servers.get(sock.getsockname())
         if accept is None:
             raise ConnectionRefusedError(111, "Connection refused")
         near, far = protocol_factory(), accept()
@@ -182,27 +182,27 @@ async def start_connection(addr_infos: Any, *_: Any, **__: Any) -> "Socket":
         healed = asyncio.Event()
         loop.network.when_healed(healed.set)
         await healed.wait()
-    return Socket(addr_infos[0][4][1])
+    return Socket(*addr_infos[0][4][:2])
 
 
 class Socket:
-    """A port of this loop's, in the place of a socket."""
+    """An address and a port of this loop's, in the place of a socket."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, host: str, port: int) -> None:
+        self._name = host, port
 
     def getsockname(self) -> tuple[str, int]:
         """As of a TCP socket."""
-        return "127.0.0.1", self.port
+        return self._name
 
 
 class _Server:
-    def __init__(self, loop: VirtualLoop, port: int) -> None:
-        self._loop, self._port = loop, port
-        self.sockets = [Socket(port)]
+    def __init__(self, loop: VirtualLoop, socket: Socket) -> None:
+        self._loop = loop
+        self.sockets = [socket]
 
     def close(self) -> None:
-        self._loop.forget(self._port)
+        self._loop.forget(self.sockets[0])
 
     async def wait_closed(self) -> None:
         """At once."""

@@ -48,7 +48,7 @@ class Daemon:
         self.elector = Elector(api, settings.lease)
         self.elector.subscribe(metrics.leader.set)
         self.collector = Collector(self.cluster, api, settings, metrics, self._recorder, self.elector)
-        Contradictions(self.cluster, settings, metrics)
+        self.contradictions = Contradictions(self.cluster, settings, metrics)
         self.health = Health(self.cluster, metrics)
         self.server = Server(metrics.registry, self.health.healthy, self.health.ready)
         metrics.watch(self.collector.survey)
