@@ -92,7 +92,7 @@ Pod sees what the daemon sees. All are given, so that the Deployment says what h
 */}}
 {{- define "ssh-session-gc.env" -}}
 {{- $config := .Values.config -}}
-{{- $names := list "sessionNamespace" "sessionSelector" (empty $config.ownerSelector | ternary "owner" "ownerSelector") "ownerLogs" -}}
+{{- $names := list "sessionNamespace" "sessionSelector" (empty $config.ownerSelector | ternary "owner" "ownerSelector") "ownerLogs" "ownerMetricsPort" -}}
 {{- if $config.ownerSelector }}{{ $names = append $names "ownerNamespace" }}{{ end -}}
 {{- if $config.ownerContainer }}{{ $names = append $names "ownerContainer" }}{{ end -}}
 {{- range concat $names (include "ssh-session-gc.durations" . | fromYamlArray) }}

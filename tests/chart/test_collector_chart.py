@@ -87,6 +87,7 @@ MATRIX: dict[str, dict[str, Any]] = {
     "no owner": nested("config.owner", "none"),
     "a statefulset": nested("config.owner", "statefulset/ssh/containerssh"),
     "no logs": nested("config.ownerLogs", False),
+    "metrics of the owner": {"config": {"ownerMetricsPort": 9100}, "networkPolicy": {"enabled": True}},
     "owners by label": {"config": {"ownerSelector": "app in (a, b)", "ownerNamespace": "ssh"}},
     "dry": nested("config.dryRun", "client"),
     "dry on the server": nested("config.dryRun", "server"),
@@ -350,6 +351,34 @@ def test_the_network_policy_lets_out_to_dns_and_the_api_server_only() -> None:
     assert spec["egress"][1] == {"ports": [{"port": 6443, "protocol": "TCP"}], "to": [PEER]}
 
 
+@pytest.mark.parametrize(
+    ("config", "namespace"),
+    [
+        ({}, "containerssh"),
+        ({"owner": "statefulset/ssh/front"}, "ssh"),
+        ({"ownerSelector": "app in (a, b)", "ownerNamespace": "12"}, "12"),
+    ],
+)
+def test_it_lets_out_to_the_metrics_of_the_owner_where_they_are_asked_for(
+    config: Mapping[str, str], namespace: str
+) -> None:
+    def egress(**more: object) -> list[Document]:
+        values = {"config": {**config, **more}, "networkPolicy": {"enabled": True}}
+        return list(only(render(values), "NetworkPolicy")["spec"]["egress"])
+
+    *others, metrics = egress(ownerMetricsPort=9100)
+    assert metrics == {
+        "ports": [{"port": 9100, "protocol": "TCP"}],
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}],
+    }
+    assert others == egress() == egress(ownerMetricsPort=0)
+
+
+def test_it_lets_out_to_no_metrics_where_no_owner_is_looked_at() -> None:
+    values = {"config": {"owner": "none", "ownerMetricsPort": 9100}, "networkPolicy": {"enabled": True}}
+    assert len(only(render(values), "NetworkPolicy")["spec"]["egress"]) == 2
+
+
 def test_a_budget_that_lets_nodes_be_drained() -> None:
     assert not of_kind(render(nested("podDisruptionBudget.enabled", False)), "PodDisruptionBudget")
     spec = only(render(), "PodDisruptionBudget")["spec"]
@@ -432,6 +461,7 @@ def test_the_defaults_are_the_programs() -> None:
         *((name, "90s", 90.0) for name in ("maxAge", "maxTtl", "ownerGrace", "clockTolerance", "startTimeout")),
         ("abandonedGrace", "2m", 120.0),
         ("ownerLogs", False, False),
+        ("ownerMetricsPort", 9100, 9100),
         *((name, "1h30m", 5400.0) for name in ("finishedGrace", "deletionGrace", "forceAfter")),
         ("maxAge", 0, 0.0),
         ("dryRun", "client", "client"),
@@ -547,6 +577,9 @@ REFUSED_BY_BOTH = [
     ("concurrency", 0),
     ("concurrency", -1),
     ("concurrency", 1001),
+    ("ownerMetricsPort", -1),
+    ("ownerMetricsPort", 65536),
+    ("ownerMetricsPort", "metrics"),
     ("maxDeletesPerMinute", -1),
     ("maxDeletesPerMinute", 1_000_001),
     ("listen", "8080"),
@@ -566,6 +599,8 @@ TAKEN_BY_BOTH = [
     ("deletionGrace", "1.5m"),
     ("owner", "daemonset/a.b/c-d.e"),
     ("sessionSelector", "a"),
+    ("ownerMetricsPort", 1),
+    ("ownerMetricsPort", 65535),
     ("concurrency", 1000),
     ("listen", "0.0.0.0:1"),
     ("listen", ":65535"),
@@ -706,7 +741,8 @@ def test_every_value_is_documented() -> None:
         ({"config": {"dryRun": "server"}}, "has the API server try each deletion"),
         ({"replicas": 0}, "installed and stopped"),
         ({"config": {"owner": "none"}}, "The Ownerless and the Abandoned rule are off"),
-        ({"config": {"ownerLogs": False}}, "ContainerSSH's log is not read"),
+        ({"config": {"ownerLogs": False}}, ": only a newer Pod can have a session Abandoned"),
+        ({"config": {"ownerLogs": False, "ownerMetricsPort": 9100}}, "a newer Pod or ContainerSSH's metrics can have"),
         ({"config": {"sessionNamespace": "gc"}}, "WARNING: it runs among the session Pods"),
         ({"rbac": {"create": False}}, "rbac.create is off"),
         ({"config": {"leaseName": "x"}}, "kubectl get lease -n gc x "),
