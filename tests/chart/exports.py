@@ -6,11 +6,12 @@ from typing import Any
 import aiohttp
 
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.sandbox import Fault, World
+from ssh_session_gc.sandbox import Fault, Replay, World
 from tests.chart.promql import TARGET, Exported, exported
 from tests.harness import Running, running
 from tests.support import advance, eventually
 
+CRASH = Path(__file__).parents[1] / "data/recordings/real/real-crash.jsonl"
 QUOTA = {"namespace": "ssh-sessions", "resourcequota": "sessions", "resource": "pods"}
 OTHERS = [
     # kube-state-metrics, docs/metrics/policy/resourcequota-metrics.md
@@ -47,4 +48,17 @@ async def everything(tmp_path: Path, **settings: Any) -> list[Exported]:
             labels = {"stream": "session-pods", "cause": "closed"}
             registry = gc.metrics.registry
             await eventually(lambda: registry.get_sample_value("ssh_session_gc_stream_restarts_total", labels))
-            return await scrape(gc)
+            found = await scrape(gc)
+    return [*found, *await asked_for(tmp_path)]
+
+
+async def asked_for(tmp_path: Path) -> list[Exported]:
+    """The series of what owners count, after one of them did not answer."""
+    async with Replay(CRASH, metrics_port=0) as replay:
+        port = replay.metrics_port
+        async with running(replay.server.url, tmp_path, owner_logs=False, owner_metrics_port=port) as gc:
+            await gc.synced()
+            await advance(15)
+            series, labels = "ssh_session_gc_stream_restarts_total", {"stream": "owner-metrics", "cause": "broken"}
+            await eventually(lambda: gc.metrics.registry.get_sample_value(series, labels))
+            return [each for each in await scrape(gc) if each.labels.get("stream") == "owner-metrics"]
