@@ -742,7 +742,7 @@ def test_every_value_is_documented() -> None:
         ({"replicas": 0}, "installed and stopped"),
         ({"config": {"owner": "none"}}, "The Ownerless and the Abandoned rule are off"),
         ({"config": {"ownerLogs": False}}, ": only a newer Pod can have a session Abandoned"),
-        ({"config": {"ownerLogs": False, "ownerMetricsPort": 9100}}, "a newer Pod or ContainerSSH's metrics can have"),
+        ({"config": {"ownerLogs": False, "ownerMetricsPort": 9100}}, "a newer Pod or ContainerSSH's metrics can"),
         ({"config": {"sessionNamespace": "gc"}}, "WARNING: it runs among the session Pods"),
         ({"rbac": {"create": False}}, "rbac.create is off"),
         ({"config": {"leaseName": "x"}}, "kubectl get lease -n gc x "),

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.preview.check_logs import LONGEST_READ, TAIL, Entry, entry, grace, judged, tried
+from ssh_session_gc.preview.check_logs import LONGEST_READ, TAIL, Entry, check_logs, entry, grace, judged, tried
 from ssh_session_gc.preview.permissions import Finding, Mark
 from ssh_session_gc.sandbox import Fault, World
+from ssh_session_gc.settings import Settings
+from tests.harness import connected
 from tests.preview.test_check import cluster, findings, lively
 from tests.support import advance, eventually
 
@@ -225,6 +227,10 @@ async def test_logs_that_are_not_to_be_read(tmp_path: Path) -> None:
         ((mark, what, todo),) = await said(world, tmp_path, owner_logs=False)
         assert (mark, todo) == (Mark.OPEN, "")
         assert what.startswith("ContainerSSH's log is not read (--no-owner-logs): Abandoned goes by newer Pods alone")
+        async with connected(world.url) as api:
+            settings = Settings(owner_logs=False, owner_metrics_port=9100)
+            ((_, what, _),) = [each async for each in check_logs(api, settings, ())]
+        assert "Abandoned goes by newer Pods and ContainerSSH's metrics, owners by the stamp" in what
         assert not [each for each in world.server.requests if each.resource == "pods/log"]
 
 

@@ -55,8 +55,9 @@ _entries = msgspec.json.Decoder(Entry)
 async def check_logs(api: Api, settings: Settings, pods: Iterable[OwnerPod]) -> AsyncIterator[Finding]:
     """Whether the logs of these owners, which run, are read, what they tell, and whether the grace fits to it."""
     if not settings.owner_logs:
-        what = "ContainerSSH's log is not read (--no-owner-logs): Abandoned goes by newer Pods alone"
-        yield Finding(Mark.OPEN, f"{what}, owners by the stamp or by start times")
+        what = "ContainerSSH's log is not read (--no-owner-logs): Abandoned goes by newer Pods"
+        goes = f"{what} and ContainerSSH's metrics" if settings.owner_metrics_port else f"{what} alone"
+        yield Finding(Mark.OPEN, f"{goes}, owners by the stamp or by start times")
         return
     answers = await asyncio.gather(*(_answer(api, settings, pod) for pod in pods))
     for finding, _ in answers:

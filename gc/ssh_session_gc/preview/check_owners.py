@@ -1,14 +1,15 @@
 """The preflight's questions about the owners: is ContainerSSH where the settings say, and in that container?
 
-Leaves the logs of those that run to ``check_logs``. Does not know how an answer is shown, or what becomes of a
-request that fails (``check``).
+Leaves the logs of those that run to ``check_logs`` and their metrics to ``check_metrics``. Does not know how an
+answer is shown, or what becomes of a request that fails (``check``).
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from ssh_session_gc.cluster import reads
 from ssh_session_gc.cluster.owner_pods import selected_pods
-from ssh_session_gc.core.owners import OwnerPod
+from ssh_session_gc.core.model import OwnerState
+from ssh_session_gc.core.owners import OwnerPod, Owners
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.kube import wire
@@ -16,6 +17,7 @@ from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listing import list_all
 from ssh_session_gc.kube.pods import owner_pod
 from ssh_session_gc.preview.check_logs import check_logs
+from ssh_session_gc.preview.check_metrics import check_metrics
 from ssh_session_gc.preview.permissions import Finding, Mark
 from ssh_session_gc.settings import Settings
 
@@ -42,6 +44,10 @@ async def check_owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     for finding in _pods(settings, selector, found):
         yield finding
     async for finding in check_logs(api, settings, filter(_runs, found)):
+        yield finding
+    # As the daemon does, which asks no node that does not report.
+    owners = Owners().listed(found, api.time.now()).owners
+    async for finding in check_metrics(settings, (owner for owner in owners if owner.state is OwnerState.RUNNING)):
         yield finding
 
 
