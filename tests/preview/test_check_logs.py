@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ssh_session_gc.containerssh.log import Entry, entry
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.preview.check_logs import LONGEST_READ, TAIL, Entry, check_logs, entry, grace, judged, tried
+from ssh_session_gc.preview.check_logs import LONGEST_READ, TAIL, check_logs, grace, judged, tried
 from ssh_session_gc.preview.permissions import Finding, Mark
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.settings import Settings

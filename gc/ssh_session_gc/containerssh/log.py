@@ -18,23 +18,26 @@ LONGEST_LINE = 16 * 1024
 """Bytes of a line at the most; a longer one says nothing. The longest of ours seen has 600."""
 _SIGNS = re.compile(b"|".join(f'"{said}"'.encode() for said in Said))
 _ERROR = "error"
+_CONNECTION_ID = re.compile("[0-9a-f]{32}")
 
 
 class Details(msgspec.Struct, gc=False, rename="camel"):
-    """The details of a line, as far as they matter."""
+    """The details of an entry, as far as they matter, whatever they are."""
 
-    connection_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] = ""
-    pod_name: Annotated[str, msgspec.Meta(pattern=names.NAME, max_length=names.LONGEST_NAME)] = ""
+    connection_id: str = ""
+    pod_name: str = ""
 
 
-class _Entry(msgspec.Struct, gc=False):
+class Entry(msgspec.Struct, gc=False):
+    """One line in the format ``ljson``, whatever it says."""
+
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
     level: str
     code: str
-    timestamp: str = ""
     details: Details = msgspec.field(default_factory=Details)
 
 
-_entries = msgspec.json.Decoder(_Entry)
+_entries = msgspec.json.Decoder(Entry)
 
 
 def interesting(text: bytes) -> bool:
@@ -50,31 +53,43 @@ def parse(text: bytes, arrived: float | None) -> Line | None:
     """
     if len(text) > LONGEST_LINE or not interesting(text):
         return None
-    stamp, _, rest = text.partition(b" ")
-    written = _time(stamp)
-    try:
-        entry = _entries.decode(rest if written is not None else text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if written is None and (written := _time(entry.timestamp.encode())) is None:
+    written, found = _read(text)
+    if found is None:
         return None
     try:
-        said = Said(entry.code)
+        said = Said(found.code)
     except ValueError:
         return None
-    details = entry.details
-    if not details.connection_id:
+    connection, pod = found.details.connection_id, found.details.pod_name
+    if not _CONNECTION_ID.fullmatch(connection) or (pod and not names.is_name(pod)):
         return None
     # At debug the same code says that it tries again.
-    if said in (Said.WAIT_FAILED, Said.REMOVE_FAILED) and (entry.level != _ERROR or not details.pod_name):
+    if said in (Said.WAIT_FAILED, Said.REMOVE_FAILED) and (found.level != _ERROR or not pod):
         return None
+    if written is None:
+        written = found.timestamp.timestamp()
     at = written if arrived is None else max(written, arrived)
-    return Line(said, details.connection_id, details.pod_name, written, at)
+    return Line(said, connection, pod, written, at)
+
+
+def entry(text: bytes) -> Entry | None:
+    """The entry in a line, with or without the kubelet's timestamp; None where it holds none."""
+    return _read(text)[1]
 
 
 def is_json(text: bytes) -> bool:
     """Whether a line looks like one of the format ``ljson``."""
     return b'{"' in text
+
+
+def _read(text: bytes) -> tuple[float | None, Entry | None]:
+    """The kubelet's time of a line, and the entry in it; each None where it holds none."""
+    stamp, _, rest = text.partition(b" ")
+    written = _time(stamp)
+    try:
+        return written, _entries.decode(rest if written is not None else text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return written, None
 
 
 def _time(text: bytes) -> float | None:

@@ -8,12 +8,9 @@ says of a session (``containerssh.log``). A log is other people's bytes, so noth
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated
-
-import msgspec
 
 from ssh_session_gc.cluster.owner_logs import SAMPLE
-from ssh_session_gc.containerssh.log import LONGEST_LINE
+from ssh_session_gc.containerssh.log import LONGEST_LINE, Entry, entry
 from ssh_session_gc.core.connections import Said
 from ssh_session_gc.core.owners import OwnerPod
 from ssh_session_gc.core.text import counted
@@ -31,25 +28,6 @@ LONGEST_READ = 10.0
 RETRY = 10.0
 """Seconds between ContainerSSH's attempts to delete a session: so much longer than seen it may go on."""
 _REMOVE = "KUBERNETES_POD_REMOVE"
-
-
-class Details(msgspec.Struct, gc=False, rename="camel"):
-    """The details of an entry, as far as they tell how long a deletion took."""
-
-    connection_id: str = ""
-    pod_name: str = ""
-
-
-class Entry(msgspec.Struct, gc=False):
-    """One line in the format ``ljson``, whatever it says."""
-
-    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
-    level: str
-    code: str
-    details: Details = msgspec.field(default_factory=Details)
-
-
-_entries = msgspec.json.Decoder(Entry)
 
 
 async def check_logs(api: Api, settings: Settings, pods: Iterable[OwnerPod]) -> AsyncIterator[Finding]:
@@ -92,14 +70,6 @@ def _refused(log: str, error: ApiError, namespace: str) -> Finding:
         return Finding(Mark.OPEN, f"{log} is not there at present: {error}", "try again")
     todo = "the API server has it from the kubelet of the Pod's node, port 10250: see that it gets there"
     return Finding(Mark.BAD, f"{log} cannot be read: {error}", todo)
-
-
-def entry(text: bytes) -> Entry | None:
-    """The entry in a line with the kubelet's timestamp; None where it holds none."""
-    try:
-        return _entries.decode(text.partition(b" ")[2])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def judged(log: str, lines: Sequence[Entry | None]) -> Finding:
