@@ -59,6 +59,8 @@ class Departures:
         if (seat := self._register.seat(session)) is None:
             return
         connection, replica = seat
+        # It asks before the kubelet has written that the container has ended.
+        replica.write(lines.exit_unknown(connection.login, session.name, last=False))
         if replica.write(lines.exited(connection.login, code)):
             session.left = self._store.now()
         if not self._register.used_by(connection):
