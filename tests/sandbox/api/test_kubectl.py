@@ -4,9 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
@@ -14,8 +12,8 @@ import trustme
 from ssh_session_gc.sandbox.api.authorization import Identity, PolicyRule
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, EVENTS, LEASES, NODES, PODS, Change, Object, timestamp
 from ssh_session_gc.sandbox.api.storage import Store
-from tests import tools
-from tests.sandbox.api.serving import NAMESPACE, NOW, Client, Clock, add, pod, serving
+from tests.sandbox.api.serving import NAMESPACE, NOW, Clock, add, pod, serving
+from tests.sandbox.kubectl import Kubectl
 
 SPEC: Object = {
     "selector": {"matchLabels": {"app": "ssh"}},
@@ -24,45 +22,6 @@ SPEC: Object = {
         "spec": {"containers": [{"name": "containerssh", "image": "containerssh:1"}]},
     },
 }
-
-
-class Kubectl:
-    """kubectl, pointed at a server."""
-
-    def __init__(self, client: Client, home: Path, *options: str) -> None:
-        self.client, self.store = client, client.store
-        self._program = tools.kubectl()
-        self._arguments = [f"--server={client.server.url}", f"--cache-dir={home}/cache", f"--namespace={NAMESPACE}"]
-        self._arguments += options
-        self._env = {"HOME": str(home), "KUBECONFIG": "/dev/null", "PATH": "/usr/bin:/bin"}
-
-    async def __call__(self, *arguments: str, stdin: Any = None, status: int = 0) -> str:
-        """Runs kubectl; returns what it prints, on both outputs."""
-        process = await asyncio.create_subprocess_exec(
-            self._program,
-            *self._arguments,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self._env,
-        )
-        printed = (await process.communicate(json.dumps(stdin).encode() if stdin else None))[0].decode()
-        assert process.returncode == status, printed
-        return printed
-
-    @asynccontextmanager
-    async def running(self, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
-        """The standard output of a kubectl that runs until it is stopped."""
-        process = await asyncio.create_subprocess_exec(
-            self._program, *self._arguments, *arguments, stdout=asyncio.subprocess.PIPE, env=self._env
-        )
-        assert process.stdout is not None
-        try:
-            yield process.stdout
-        finally:
-            process.terminate()
-            await process.communicate()
 
 
 @pytest.fixture
