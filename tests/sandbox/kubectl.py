@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,7 +47,7 @@ class Kubectl:
 
     @asynccontextmanager
     async def running(self, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
-        """The standard output of a kubectl that runs until it is stopped."""
+        """The standard output of a kubectl that runs until it is stopped, or ends by itself."""
         process = await asyncio.create_subprocess_exec(
             self._program, *self._arguments, *arguments, stdout=asyncio.subprocess.PIPE, env=self._env
         )
@@ -55,5 +55,6 @@ class Kubectl:
         try:
             yield process.stdout
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):  # it has ended by itself
+                process.terminate()
             await process.communicate()

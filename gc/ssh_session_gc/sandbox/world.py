@@ -185,19 +185,19 @@ class World:
     ) -> TrueSession:
         """Connects a user, by default to the newest replica. ``lost_answer``: ContainerSSH does not hear of the Pod
         and makes another one 10 seconds later. Raises LookupError where none takes connections."""
-        return self.containerssh.open(
+        return self.containerssh.arrivals.open(
             user, labels=labels, annotations=annotations, image=image, replica=replica, lost_answer=lost_answer
         )
 
     def start_another(self, session: TrueSession) -> TrueSession:
         """Has a session's user start another program on the same connection, in mode ``session``. Raises LookupError
         where nobody sits in the session."""
-        return self.containerssh.start_another(session)
+        return self.containerssh.arrivals.start_another(session)
 
     def probe(self, *, replica: int = -1) -> None:
         """Has somebody open ContainerSSH's port and go again, by default the newest replica's, which counts as a
         connection. Raises LookupError where none takes connections."""
-        self.containerssh.probe(replica=replica)
+        self.containerssh.arrivals.probe(replica=replica)
 
     def close(self, session: TrueSession) -> None:
         """Has the session's user end the program and leave."""
@@ -218,7 +218,7 @@ class World:
 
     def fail_execs(self, fail: bool = True) -> None:
         """Has no program start in a Pod that comes up, until ``fail`` is False."""
-        self.containerssh.exec_fails = fail
+        self.containerssh.arrivals.exec_fails = fail
 
     def fail_deletions(self, obstacle: Obstacle | None = "forbidden") -> None:
         """Has what ContainerSSH deletes from now on be refused, or not arrive; None: no longer."""

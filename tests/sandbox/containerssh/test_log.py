@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,10 @@ from ssh_session_gc.sandbox.api.objects import NAMESPACES, timestamp
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.containerssh import lines as words
 from ssh_session_gc.sandbox.containerssh.log import Entry, Login
+from tests.sandbox.containerssh.stories import REAL, codes, told
 from tests.sandbox.worlds import ready
 from tests.support import advance
 
-REAL = Path(__file__).parents[2] / "data" / "recordings" / "real"
 LOGIN = Login("5dbe46d840824a7aa0801a0297881a6a", "10.244.0.1", "alice")
 POD = "containerssh-hj7gb"
 OPENED = ["SSH_CONNECTED", "SSH_AUTH_SUCCESSFUL", "KUBERNETES_POD_CREATE", "KUBERNETES_POD_WAIT"]
@@ -39,7 +38,8 @@ def test_every_line_is_one_of_the_recordings() -> None:
         words.executes(LOGIN, POD),
         words.attaches(LOGIN, POD),
         *words.runs(LOGIN, POD),
-        *words.came_too_late(LOGIN, POD),
+        words.came_too_late(LOGIN, POD),
+        *words.not_created(LOGIN, words.TOO_LATE),
         words.exit_unknown(LOGIN, POD, last=False),
         words.exit_unknown(LOGIN, POD, last=True),
         words.exited(LOGIN, 0),
@@ -87,17 +87,17 @@ def test_text_is_escaped_as_go_does_it() -> None:
 async def test_a_life_is_told() -> None:
     async with World(skews={"node1": 90.0}) as world:
         session = await opened(world)
-        began = [line["code"] for line in lines(session) if "connectionId" not in line["details"]]
+        began = [line["code"] for line in told(session) if "connectionId" not in line["details"]]
         assert began == [entry.code for entry in words.start()]
         await advance(3)
         world.close(session)
         assert codes(session) == [*OPENED, *UP, "SSH_EXIT", *CLOSED, "KUBERNETES_POD_REMOVE_SUCCESSFUL"]
-        assert {line["details"]["podName"] for line in lines(session) if "podName" in line["details"]} == {
+        assert {line["details"]["podName"] for line in told(session) if "podName" in line["details"]} == {
             session.name
         }
         at = session.creator.log.lines[-1].at
         assert at == pytest.approx(world.store.now() + 90.0, abs=0.5)
-        assert lines(session)[-1]["timestamp"] == timestamp(at)
+        assert told(session)[-1]["timestamp"] == timestamp(at)
 
 
 async def test_a_bad_image_is_told() -> None:
@@ -114,7 +114,7 @@ async def test_a_bad_image_is_told() -> None:
             "SSH_HANDSHAKE_FAILED",
             "SSH_DISCONNECTED",
         ]
-        failed, *_, gone = lines(session)[-5:]
+        failed, *_, gone = told(session)[-5:]
         assert (failed["details"]["podName"], failed["level"]) == (session.name, "error")
         assert "username" not in gone["details"]
 
@@ -155,10 +155,10 @@ async def test_a_deletion_that_fails_is_tried_for_a_minute() -> None:
         world.close(session)
         await advance(59)
         assert codes(session)[len(OPENED + UP) :] == ["SSH_EXIT", *CLOSED, *["KUBERNETES_POD_REMOVE_FAILED"] * 6]
-        assert lines(session)[-1]["level"] == "debug"
+        assert told(session)[-1]["level"] == "debug"
         await advance(2)
         assert codes(session).count("KUBERNETES_POD_REMOVE_FAILED") == 7
-        assert lines(session)[-1]["level"] == "error"
+        assert told(session)[-1]["level"] == "error"
         world.heal()
         await advance(30)
         assert codes(session)[-1] == "KUBERNETES_POD_REMOVE_FAILED"
@@ -202,7 +202,7 @@ async def test_at_notice_only_errors_are_told() -> None:
         session = await opened(world)
         await advance(3)
         world.close(session)
-        assert lines(session) == []
+        assert told(session) == []
         late = world.open("bob", image="example/shell:missing")
         await advance(61)
         assert codes(late) == [
@@ -210,6 +210,8 @@ async def test_at_notice_only_errors_are_told() -> None:
             "KUBERNETES_POD_CREATE_FAILED",
             "SSH_BACKEND_REJECTED_HANDSHAKE",
         ]
+        assert late.left == pytest.approx(world.store.now() - 1, abs=0.5)
+        assert session.left is None
 
 
 async def test_a_pod_that_the_api_server_refuses_is_told() -> None:
@@ -218,8 +220,8 @@ async def test_a_pod_that_the_api_server_refuses_is_told() -> None:
         world.store.delete(NAMESPACES, None, "ssh-sessions")
         with pytest.raises(Refusal):
             world.open("bob")
-        assert lines(session)[-1]["code"] == "SSH_DISCONNECTED"
-        assert "KUBERNETES_POD_CREATE_FAILED" in [line["code"] for line in lines(session)]
+        assert told(session)[-1]["code"] == "SSH_DISCONNECTED"
+        assert "KUBERNETES_POD_CREATE_FAILED" in [line["code"] for line in told(session)]
 
 
 async def opened(world: World, **more: Any) -> TrueSession:
@@ -227,13 +229,3 @@ async def opened(world: World, **more: Any) -> TrueSession:
     world.deploy()
     await ready(world)
     return world.open("alice", **more)
-
-
-def lines(session: TrueSession) -> list[dict[str, Any]]:
-    """What the session's process has logged."""
-    return [json.loads(line.text) for line in session.creator.log.lines]
-
-
-def codes(session: TrueSession) -> list[str]:
-    """The codes of the lines about the session's connection."""
-    return [line["code"] for line in lines(session) if line["details"].get("connectionId") == session.connection]

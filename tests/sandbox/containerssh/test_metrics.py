@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from ssh_session_gc.sandbox import World
-from ssh_session_gc.sandbox.api.objects import NAMESPACES
+from ssh_session_gc.sandbox.api.objects import NAMESPACES, PODS
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.containerssh.metrics import OPEN_METRICS, Counts, Page
+from tests.sandbox.containerssh.stories import REAL, codes
 from tests.sandbox.worlds import owner_pods, ready
 from tests.support import advance, eventually
-
-REAL = Path(__file__).parents[2] / "data" / "recordings" / "real"
 
 
 def test_every_text_is_one_of_the_recordings() -> None:
@@ -61,6 +59,23 @@ async def test_who_only_opens_the_port_counts_as_a_connection() -> None:
         assert 'connections_total{country="XX"} 1.000000' in (await scrape(world))[2]
         assert await gauge(world) == 0
         assert world.containerssh.sessions == {}
+
+
+async def test_who_is_thrown_out_of_a_pod_counts_no_longer() -> None:
+    async with World(metrics_port=0) as world:
+        world.deploy()
+        await ready(world)
+        taken, pending = world.open("ann"), world.open("bob", image="example/shell:missing")
+        await advance(3)
+        for session in (taken, pending):
+            world.store.delete(PODS, "ssh-sessions", session.name)
+        await advance(5)
+        assert (taken.gone, pending.gone, await gauge(world)) == (True, True, 1)
+        assert codes(taken)[-4:-2] == ["SSH_EXIT", "SSH_DISCONNECTED"]
+        # ContainerSSH waits for a Pod even when it is gone.
+        await advance(60)
+        assert await gauge(world) == 0
+        assert codes(pending)[-1] == "SSH_DISCONNECTED"
 
 
 async def test_every_pod_of_containerssh_has_an_address_of_its_own() -> None:

@@ -5,6 +5,7 @@ import pytest
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.api.objects import PODS
 from ssh_session_gc.sandbox.api.refusals import Refusal
+from tests.sandbox.containerssh.stories import codes
 from tests.sandbox.worlds import ready, session_pod, state
 from tests.support import advance
 
@@ -73,6 +74,22 @@ async def test_in_session_mode_the_pods_of_a_connection_share_its_id() -> None:
         assert (counts.current, world.live()) == (0, [])
         with pytest.raises(LookupError):
             world.start_another(second)
+
+
+async def test_in_session_mode_a_pod_that_comes_too_late_ends_no_other_program() -> None:
+    async with World(mode="session") as world:
+        world.deploy()
+        await ready(world)
+        late = world.open("ann", image="example/shell:missing")
+        also = world.start_another(late)
+        other = world.open("bob")
+        await advance(55)
+        counts = world.containerssh.replicas[0].counts
+        assert counts.current == 2
+        await advance(10)
+        assert (world.live(), world.orphans(), counts.current) == ([other], [late, also], 1)
+        assert codes(late).count("SSH_CHANNEL_REQUEST_FAILED") == 2
+        assert codes(late)[-1] == "SSH_DISCONNECTED"
 
 
 async def test_a_client_that_hangs_up_leaves_all_of_its_programs() -> None:

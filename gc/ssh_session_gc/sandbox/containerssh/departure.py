@@ -22,10 +22,16 @@ class Departures:
     def __init__(self, store: Store, register: Register, removal: Removal) -> None:
         self._store, self._register, self._removal = store, register, removal
 
+    def disconnect(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+        """The connection is counted no longer, and the log says that it has ended."""
+        replica.disconnect(connection)
+        if replica.write(lines.disconnected(connection.login)) and not session.persistent:
+            session.left = session.left or self._store.now()
+
     def depart(self, session: TrueSession, connection: Connection, replica: Replica, *, killed: bool) -> None:
         """The connection ends. ``killed``: the user's program runs at that moment."""
         login, pod = connection.login, session.name
-        self._disconnect(session, connection, replica)
+        self.disconnect(session, connection, replica)
         if connection.mute:
             session.given_up = not session.persistent
         elif self._register.mode == "connection":
@@ -47,7 +53,7 @@ class Departures:
         """``ssh -t HOST true`` is over. ContainerSSH waits for ever for the pid of a program that has ended."""
         replica.write(lines.exited(connection.login, 0))
         session.given_up = True
-        self._disconnect(session, connection, replica)
+        self.disconnect(session, connection, replica)
 
     def leave_unsaid(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         """The audit log cannot be written: ContainerSSH goes no further than to count one connection less."""
@@ -64,18 +70,24 @@ class Departures:
         if replica.write(lines.exited(connection.login, code)):
             session.left = self._store.now()
         if not self._register.used_by(connection):
-            self._disconnect(session, connection, replica)
+            self.disconnect(session, connection, replica)
+
+    def thrown_out(self, session: TrueSession) -> None:
+        """The Pod is gone, and with it every program in it. Whoever still waits for it goes on waiting."""
+        for connection in [each for each in session.connections if each.alive and session.up]:
+            login, replica = connection.login, self._register.replica(connection.process)
+            replica.write(lines.exited(login, 137))
+            if self._register.used_by(connection) in ([], [session]):
+                self.disconnect(session, connection, replica)
+                if self._register.mode == "connection":
+                    # It is content where there is nothing to delete.
+                    replica.write(lines.removes(login, session.name), lines.removed(login, session.name))
 
     async def exec_failed(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         """No program could be started in the Pod. A user who is still there learns of it after a minute."""
         await self._ask_how_it_ended(session, connection, replica)
         if connection.open:
             self.depart(session, connection, replica, killed=False)
-
-    def _disconnect(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
-        replica.disconnect(connection)
-        if replica.write(lines.disconnected(connection.login)) and not session.persistent:
-            session.left = session.left or self._store.now()
 
     async def _ask_how_it_ended(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         for _ in range(ATTEMPTS):

@@ -6,6 +6,9 @@ do. What it says of its webhook for logins, and of what else it serves than SSH,
 
 from ssh_session_gc.sandbox.containerssh.log import Entry, Level, Login
 
+TOO_LATE = "Failed to wait for pod to come up. (timed out waiting for the condition)"
+"""Why there is no Pod where it has not come up in time."""
+
 
 def start() -> list[Entry]:
     """A process has started and takes connections."""
@@ -114,13 +117,9 @@ def runs(login: Login, pod: str, pid: int = 12) -> list[Entry]:
     ]
 
 
-def came_too_late(login: Login, pod: str) -> list[Entry]:
-    """The Pod was waited for in vain; the user is sent away."""
-    reason = "Failed to wait for pod to come up. (timed out waiting for the condition)"
-    return [
-        Entry("error", "KUBERNETES_POD_WAIT_FAILED", reason, _backend(login, pod)),
-        *not_created(login, reason),
-    ]
+def came_too_late(login: Login, pod: str) -> Entry:
+    """The Pod was waited for in vain."""
+    return Entry("error", "KUBERNETES_POD_WAIT_FAILED", TOO_LATE, _backend(login, pod))
 
 
 def not_created(login: Login, reason: str) -> list[Entry]:
@@ -133,6 +132,16 @@ def not_created(login: Login, reason: str) -> list[Entry]:
         Entry("info", "SSH_HANDSHAKE_FAILED", f"SSH handshake failed ({rejected})", _ssh(login)),
         # Only a handshake that succeeds gives the connection a name.
         Entry("debug", "SSH_DISCONNECTED", "Client disconnected", _ssh(login)),
+    ]
+
+
+def not_started(login: Login, reason: str) -> list[Entry]:
+    """There is no Pod for the user's program (mode ``session``; not recorded)."""
+    created = f"Failed to create pod, giving up ({reason})"
+    failed = f"exec channel request from client failed ({created})"
+    return [
+        Entry("error", "KUBERNETES_POD_CREATE_FAILED", created, _backend(login)),
+        Entry("debug", "SSH_CHANNEL_REQUEST_FAILED", failed, {**_channel(login), "RequestType": "exec"}),
     ]
 
 

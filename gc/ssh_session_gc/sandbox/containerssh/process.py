@@ -1,38 +1,33 @@
-"""ContainerSSH's processes: they take connections, make session Pods for them, and forget them when they die.
+"""ContainerSSH's processes: they come and go with their containers, and all their memory with them.
 
-Knows what the real one does (its source, ``kubernetes/networkHandler.go`` and ``kubernetes/channelHandler.go``) in
-each of its modes: it waits ``podStart`` for a Pod and then gives up without deleting it, and all its memory is in one
-process. Keeps the truth about every session up to date. What its Pods look like, ``manifests`` knows, what its log
-says, ``lines``, how users leave, ``departure``, and how a process ends, ``shutdown``.
+Knows when a process starts and ends and which parts take it from there: how users come, ``arrival`` knows, how they
+leave, ``departure``, and how a process ends, ``shutdown``. Keeps the truth about every session up to date.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
 
 from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
-from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import lines, manifests
+from ssh_session_gc.sandbox.containerssh.arrival import Arrivals
 from ssh_session_gc.sandbox.containerssh.departure import Departures
 from ssh_session_gc.sandbox.containerssh.leaks import Leaks
-from ssh_session_gc.sandbox.containerssh.log import Login, LogLevel
+from ssh_session_gc.sandbox.containerssh.log import LogLevel
 from ssh_session_gc.sandbox.containerssh.manifests import CONSOLE, Mode
 from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts
 from ssh_session_gc.sandbox.containerssh.register import Register
-from ssh_session_gc.sandbox.containerssh.removal import RETRY, Removal
+from ssh_session_gc.sandbox.containerssh.removal import Removal
 from ssh_session_gc.sandbox.containerssh.replica import Replica
 from ssh_session_gc.sandbox.containerssh.shutdown import shut_down
-from ssh_session_gc.sandbox.containerssh.truth import Connection, TrueSession
+from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import DISRUPTED
 from ssh_session_gc.sandbox.node.programs import Process
 
 NAMESPACE = "ssh-sessions"
-IMAGE = "ghcr.io/example/ssh-session-image:v1.2.3"
-"""The image of sessions that are not told another one."""
 POD_START = 60.0
 """Seconds that ContainerSSH waits for a Pod (its ``timeouts.podStart``)."""
 
@@ -60,17 +55,17 @@ class ContainerSSH:
         it takes its time and dies, as 0.5 does (recorded, too).
         ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics.
         ``leaks``: the probability that a user who leaves leaves the Pod behind, in mode ``connection``."""
-        self._store, self._namespace, self._owner_namespace = store, namespace, owner_namespace
-        self._stamp, self._pod_start, self._clean = stamp, pod_start, clean_shutdown
+        self._store, self._owner_namespace, self._clean = store, owner_namespace, clean_shutdown
         self._log_level, self._metrics = log_level, metrics
-        self._rng = rng or random.Random()  # noqa: S311 - connection ids
-        self.exec_fails = False
-        """Whether no program can be started in a Pod at present."""
+        rng = rng or random.Random()  # noqa: S311 - connection ids
         self.register = Register(mode)
         self._kubelets: list[Kubelet] = []
         self.removal = Removal(store, namespace)
         self._departures = Departures(store, self.register, self.removal)
-        self._leaks = Leaks(leaks, self._rng, self._departures)
+        self.arrivals = Arrivals(
+            store, namespace, self.register, self._departures, stamp=stamp, pod_start=pod_start, rng=rng
+        )
+        self._leaks = Leaks(leaks, rng, self._departures)
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
@@ -101,133 +96,6 @@ class ContainerSSH:
         kubelet.started.subscribe(partial(self._process_started, kubelet))
         kubelet.stopping.subscribe(self._process_stopping)
         kubelet.ended.subscribe(self._process_ended)
-
-    # Users come
-
-    def probe(self, *, replica: int = -1) -> None:
-        """Has somebody open the port and go again, which counts as a connection. Raises LookupError."""
-        server = self._server(replica)
-        connection = server.connect(self._login("root"))
-        server.write(*lines.probed(connection.login))
-        server.disconnect(connection)
-
-    def open(
-        self,
-        user: str,
-        *,
-        image: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        annotations: Mapping[str, str] | None = None,
-        replica: int = -1,
-        lost_answer: bool = False,
-    ) -> TrueSession:
-        """Connects a user, by default to the newest replica. ``lost_answer``: the Pod is made and ContainerSSH does
-        not hear of it, so that it makes another one 10 seconds later. Raises LookupError where none takes
-        connections."""
-        server = self._server(replica)
-        connection = server.connect(self._login(user))
-        server.write(*lines.connected(connection.login))
-        if self.register.mode == "persistent":
-            name = manifests.home(user)
-            for session in self.sessions.values():
-                if session.name == name and not session.gone:
-                    session.connections.append(connection)
-                    if session.up:
-                        self._let_in(session, connection)
-                    return session
-            server.write(*lines.looked_up(connection.login, name))
-        if self.register.mode == "session":
-            server.write(*lines.admitted(connection.login))
-        pod = manifests.session(connection.login, image or IMAGE, labels or {}, annotations or {}, self.register.mode)
-        return self._create(server, connection, pod, lost_answer=lost_answer)
-
-    def start_another(self, session: TrueSession) -> TrueSession:
-        """Has a session's user start another program on the same connection, in mode ``session``. Raises LookupError
-        where nobody sits in the session."""
-        for connection in session.connections:
-            if connection.alive and self.register.mode == "session":
-                server = self.register.replica(connection.process)
-                server.write(*lines.admitted(connection.login)[1:])
-                pod = self._store.get(PODS, self._namespace, session.name)
-                image = pod["spec"]["containers"][0]["image"]
-                return self._create(server, connection, manifests.session(connection.login, image, {}, {}, "session"))
-        raise LookupError(f"nobody can start another program in {session.name}")
-
-    def _server(self, number: int) -> Replica:
-        taking = [replica for replica in self.replicas if replica.takes]
-        if not taking:
-            raise LookupError("no ContainerSSH takes connections")
-        return taking[number]
-
-    def _login(self, user: str) -> Login:
-        return Login(f"{self._rng.getrandbits(128):032x}", f"10.1.2.{self._rng.randrange(1, 255)}", user)
-
-    def _create(
-        self, server: Replica, connection: Connection, pod: Object, *, again: bool = False, lost_answer: bool = False
-    ) -> TrueSession:
-        login = connection.login
-        if self._stamp:
-            pod["metadata"]["annotations"]["ssh-session-gc/owner-pod-name"] = server.process.pod
-            pod["metadata"]["annotations"]["ssh-session-gc/owner-pod-uid"] = server.process.pod_uid
-        if not again:
-            server.write(lines.creates(login))
-        try:
-            made = self._store.create(PODS, self._namespace, pod)["metadata"]
-        except Refusal as error:
-            server.write(*lines.not_created(login, str(error)))
-            server.disconnect(connection)
-            raise
-        session = TrueSession(
-            made["uid"],
-            made["name"],
-            login.user,
-            self._store.now(),
-            server.process,
-            login,
-            [connection],
-            persistent=self.register.mode == "persistent",
-        )
-        self.sessions[session.uid] = session
-        if lost_answer:
-            session.given_up = True
-            server.write(lines.creates_again(login, "http2: client connection lost"))
-            server.begin(self._create_again(server, connection, pod), f"second Pod for {login.connection}")
-            return session
-        server.write(lines.waits(login, session.name))
-        server.begin(self._give_up_if_late(session, connection, server), f"podStart {session.name}")
-        return session
-
-    async def _create_again(self, server: Replica, connection: Connection, pod: Object) -> None:
-        await asyncio.sleep(RETRY)
-        with suppress(Refusal):  # the user has been sent away
-            self._create(server, connection, pod, again=True)
-
-    async def _give_up_if_late(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
-        await asyncio.sleep(self._pod_start)
-        if session.given_up or session.closed or session.up or not connection.open:
-            return
-        try:
-            pod = self._store.get(PODS, self._namespace, session.name)
-        except Refusal:
-            return
-        if pod["status"].get("phase") in ("Pending", "Running"):
-            session.given_up = True
-            replica.disconnect(connection)
-            if replica.write(*lines.came_too_late(connection.login, session.name)):
-                session.left = self._store.now()
-
-    def _let_in(self, session: TrueSession, connection: Connection) -> None:
-        replica, login, pod = self.register.replica(connection.process), connection.login, session.name
-        if not replica.online:
-            return
-        if self.register.mode == "session":
-            replica.write(lines.attaches(login, pod), *lines.runs(login, pod, pid=1))
-        elif self.exec_fails:
-            connection.mute = True
-            replica.write(*lines.admitted(login), lines.executes(login, pod))
-            replica.begin(self._departures.exec_failed(session, connection, replica), f"exec in {pod}")
-        else:
-            replica.write(*lines.admitted(login), lines.executes(login, pod), *lines.runs(login, pod))
 
     # Users leave
 
@@ -306,9 +174,7 @@ class ContainerSSH:
             return
         if not session.up and _available(change.object):
             session.up = True
-            if not (session.given_up or session.closed):
-                for connection in [each for each in session.connections if each.alive]:
-                    self._let_in(session, connection)
+            self.arrivals.came_up(session)
         if change.type == "DELETED":
             session.gone = True
         asked = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]
@@ -316,6 +182,8 @@ class ContainerSSH:
             session.deleted, session.was_live = self._store.now(), session.live
             conditions = change.object["status"].get("conditions", ())
             session.evicted = any(condition["type"] == DISRUPTED for condition in conditions)
+        if session.gone:
+            self._departures.thrown_out(session)
 
 
 def _available(pod: Object) -> bool:
