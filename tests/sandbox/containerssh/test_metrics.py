@@ -91,6 +91,13 @@ async def test_every_pod_of_containerssh_has_an_address_of_its_own() -> None:
         assert sorted(told, key=str) == [1, None, None]
 
 
+async def test_a_port_that_somebody_else_has_is_refused() -> None:
+    async with World(metrics_port=0) as world:
+        with pytest.raises(OSError, match="in use"):
+            async with World(metrics_port=world.metrics_port):
+                pass
+
+
 async def test_without_a_port_nothing_is_served() -> None:
     async with World() as world:
         world.deploy()

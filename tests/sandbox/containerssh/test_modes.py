@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssh_session_gc.sandbox import World
+from ssh_session_gc.sandbox import Program, World
 from ssh_session_gc.sandbox.api.objects import PODS
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from tests.sandbox.containerssh.stories import codes
@@ -141,3 +141,39 @@ async def test_a_persistent_pod_that_somebody_deletes_is_made_anew() -> None:
         again = world.open("ann")
         assert again is not home
         assert again.name == home.name
+
+
+async def test_a_persistent_pod_can_be_used_again_however_somebody_has_left_it() -> None:
+    async with World(mode="persistent") as world:
+        world.deploy()
+        await ready(world)
+        home = world.open("ann")
+        await advance(3)
+        for leave in (world.leave, world.leave_unsaid, world.hang_up, world.close):
+            leave(home)
+            assert (world.live(), world.orphans()) == ([], [])
+            assert world.open("ann") is home
+            assert world.live() == [home]
+        world.fail_execs()
+        assert world.open("ann") is home
+        world.close(home)
+        world.hang_up(home)
+        assert (world.live(), world.orphans()) == ([], [])
+        assert world.containerssh.replicas[0].counts.current == 0
+
+
+async def test_in_session_mode_a_command_with_a_terminal_leaves_an_ended_pod_and_a_hang_up_a_pending_one() -> None:
+    async with World(mode="session", images={"example/slow:v1": Program(pull=10.0)}) as world:
+        world.deploy()
+        await ready(world)
+        ann, bob, carol = world.open("ann"), world.open("bob", image="example/slow:v1"), world.open("carol")
+        await advance(3)
+        world.leave(ann)
+        world.hang_up(bob)
+        world.leave_unsaid(carol)
+        await advance(20)
+        states = [state(session_pod(world, each.name)) for each in (ann, bob, carol)]
+        assert states == ["Succeeded terminated Completed", "Running running", "Running running"]
+        assert world.orphans() == [ann, bob, carol]
+        assert [each.left is None for each in (ann, bob, carol)] == [False, False, True]
+        assert "KUBERNETES_EXEC_SIGNAL" not in codes(bob)

@@ -33,7 +33,7 @@ class Departures:
         login, pod = connection.login, session.name
         self.disconnect(session, connection, replica)
         if connection.mute:
-            session.given_up = not session.persistent
+            self._abandon(connection)
         elif self._register.mode == "connection":
             self._removal.remove(session, connection, replica, killed=killed)
         elif self._register.mode == "persistent":
@@ -43,21 +43,22 @@ class Departures:
                 received, sent = lines.signalled(login, pod, "KILL")
                 replica.write(received, lines.not_asked(login, pod), sent, lines.exited(login, 137))
         else:
-            for each in self._register.used_by(connection):
-                each.given_up, each.left = True, each.left or session.left
-                # The first process of a container is not killed from within.
-                replica.write(*lines.signals(login, each.name, "KILL", pid=1), lines.runs(login, each.name)[0])
-                replica.begin(self._ask_how_it_ended(each, connection, replica), f"exit code {each.name}")
+            for each in self._abandon(connection):
+                each.left = each.left or session.left
+                if each.up:
+                    # The first process of a container is not killed from within.
+                    replica.write(*lines.signals(login, each.name, "KILL", pid=1), lines.runs(login, each.name)[0])
+                    replica.begin(self._ask_how_it_ended(each, connection, replica), f"exit code {each.name}")
 
     def leave_after_command(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         """``ssh -t HOST true`` is over. ContainerSSH waits for ever for the pid of a program that has ended."""
         replica.write(lines.exited(connection.login, 0))
-        session.given_up = True
+        self._abandon(connection)
         self.disconnect(session, connection, replica)
 
-    def leave_unsaid(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
+    def leave_unsaid(self, _: TrueSession, connection: Connection, replica: Replica) -> None:
         """The audit log cannot be written: ContainerSSH goes no further than to count one connection less."""
-        session.given_up = True
+        self._abandon(connection)
         replica.disconnect(connection)
 
     def program_ended(self, session: TrueSession, code: int) -> None:
@@ -88,6 +89,13 @@ class Departures:
         await self._ask_how_it_ended(session, connection, replica)
         if connection.open:
             self.depart(session, connection, replica, killed=False)
+
+    def _abandon(self, connection: Connection) -> list[TrueSession]:
+        """Leaves the sessions of a connection as they are; returns them. One that is persistent may be used again."""
+        left = self._register.used_by(connection)
+        for session in left:
+            session.given_up = not session.persistent
+        return left
 
     async def _ask_how_it_ended(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
         for _ in range(ATTEMPTS):

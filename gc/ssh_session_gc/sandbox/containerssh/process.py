@@ -121,7 +121,9 @@ class ContainerSSH:
     def leave(self, session: TrueSession) -> None:
         """Has the user be gone after ``ssh -t HOST true``: ContainerSSH's log tells so, and the Pod stays (recorded).
         Does nothing where the Pod is not up yet, as no program can have run in it."""
-        if (seat := self.register.seat(session)) is not None and session.up:
+        if self.register.mode == "session":
+            self.close(session)  # the Pod ends with its program
+        elif (seat := self.register.seat(session)) is not None and session.up:
             self._departures.leave_after_command(session, *seat)
 
     def leave_unsaid(self, session: TrueSession) -> None:
@@ -154,9 +156,10 @@ class ContainerSSH:
             replica.begin(shut_down(replica, self.register, self._departures), f"shutdown {process.pod}")
 
     def _process_ended(self, process: Process) -> None:
-        if (session := self.sessions.get(process.pod_uid)) is not None:
+        session = self.sessions.get(process.pod_uid)
+        if session is not None and process.container == CONSOLE:
             session.finished = True
-            if self.register.mode == "session" and process.container == CONSOLE:
+            if self.register.mode == "session":
                 self._departures.program_ended(session, process.exit_code)
         if self._metrics is not None:
             self._metrics.close(process)
