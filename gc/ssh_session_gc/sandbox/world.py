@@ -69,9 +69,8 @@ class World:
         ahead. ``mode``: for what ContainerSSH makes Pods. ``stamp``: sessions carry their creator's name and uid.
         ``node_silence``: seconds until a node that is cut off counts as unreachable. ``program``: how containers
         behave; ``images``: where theirs says otherwise. ``clean_shutdown``, ``log_level``, ``leaks``: see
-        ``ContainerSSH``.
-        ``metrics_port``: where each process of ContainerSSH serves its metrics, on its Pod's address; None: nowhere.
-        ``port``, ``metrics_port``: 0 takes a free one."""
+        ``ContainerSSH``. ``metrics_port``: where each of its processes serves its metrics, on its Pod's address;
+        None: nowhere. ``port``, ``metrics_port``: 0 takes a free one."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self.clock_offset = 0.0

@@ -92,6 +92,20 @@ async def test_in_session_mode_a_pod_that_comes_too_late_ends_no_other_program()
         assert codes(late)[-1] == "SSH_DISCONNECTED"
 
 
+async def test_in_session_mode_a_shutdown_tells_the_end_of_a_connection_once() -> None:
+    async with World(mode="session", clean_shutdown=True) as world:
+        world.deploy()
+        await ready(world)
+        first = world.open("ann")
+        second = world.start_another(first)
+        await advance(3)
+        world.scale(0)
+        await advance(25)
+        assert codes(first).count("SSH_DISCONNECTED") == 1
+        assert world.orphans() == [first, second]
+        assert first.left == second.left
+
+
 async def test_a_client_that_hangs_up_leaves_all_of_its_programs() -> None:
     async with World(mode="session") as world:
         world.deploy()

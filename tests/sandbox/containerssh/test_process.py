@@ -177,6 +177,18 @@ async def test_a_clean_shutdown_waits_for_programs_that_do_not_heed_it_and_kills
         assert (world.orphans(), world.lost_live()) == ([], [])
 
 
+async def test_a_clean_shutdown_deletes_what_has_ended_by_itself() -> None:
+    async with World(clean_shutdown=True) as world:
+        world.deploy()
+        await ready(world)
+        session = world.open("ann", annotations={"sandbox/program": '{"exits_after": 2}'})
+        await advance(6)
+        assert session.finished
+        world.scale(0)
+        await advance(23)
+        assert (session.closed, session.gone, session.deleted) == (True, True, None)
+
+
 async def test_a_clean_shutdown_ends_when_the_last_user_leaves() -> None:
     async with World(clean_shutdown=True) as world:
         world.deploy()

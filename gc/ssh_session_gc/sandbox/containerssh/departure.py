@@ -23,7 +23,9 @@ class Departures:
         self._store, self._register, self._removal = store, register, removal
 
     def disconnect(self, session: TrueSession, connection: Connection, replica: Replica) -> None:
-        """The connection is counted no longer, and the log says that it has ended."""
+        """The connection is counted no longer, and the log says that it has ended. An end is not told twice."""
+        if not connection.open:
+            return
         replica.disconnect(connection)
         if replica.write(lines.disconnected(connection.login)) and not session.persistent:
             session.left = session.left or self._store.now()

@@ -37,7 +37,11 @@ class Register:
                 return connection, self.replica(connection.process)
         return None
 
-    def used_by(self, connection: Connection) -> list[TrueSession]:
-        """The sessions in which a connection's user sits, whose program has not ended."""
+    def made_for(self, connection: Connection) -> list[TrueSession]:
+        """A connection's sessions that ContainerSSH still knows to be its own."""
         served = (each for each in self.sessions.values() if connection in each.connections)
-        return [each for each in served if not (each.finished or each.given_up or each.closed)]
+        return [each for each in served if not (each.given_up or each.closed)]
+
+    def used_by(self, connection: Connection) -> list[TrueSession]:
+        """Those of them whose program has not ended."""
+        return [each for each in self.made_for(connection) if not each.finished]

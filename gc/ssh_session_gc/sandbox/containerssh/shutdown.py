@@ -13,7 +13,7 @@ from ssh_session_gc.sandbox.containerssh.replica import Replica
 SIGNAL = 0.8
 """Seconds from SIGTERM to the end of a program that heeds it (recorded: 0.84)."""
 PATIENCE = 20.0
-"""Seconds after which what is left is killed (its ``shutdownTimeout``)."""
+"""Seconds after which what is left is killed (its source, ``main.go``)."""
 
 
 async def shut_down(replica: Replica, register: Register, departures: Departures) -> None:
@@ -44,7 +44,7 @@ async def shut_down(replica: Replica, register: Register, departures: Departures
                 await replica.went.wait()
     except TimeoutError:
         for connection in tuple(replica.connections.values()):
-            for session in register.used_by(connection):
+            for session in register.made_for(connection):
                 departures.depart(session, connection, replica, killed=session.up)
     replica.write(*lines.stopped())
     replica.kubelet.end(replica.process, 0)
