@@ -24,6 +24,8 @@ def evidence(
     """The reason for the verdict, with the facts that led to it."""
     if session.keep:
         return "exempt by its annotation ssh-session-gc/keep"
+    if session.persistent and verdict.reason is None and session.deletion is None:
+        return "exempt as it is persistent: ContainerSSH keeps it on purpose"
     case = Case(session, Known(owners, verdict.ownership, connection), policy, now)
     if verdict.reason is None:
         why = ownerless.owned(case)

@@ -103,6 +103,8 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
 def _exempt(case: Case) -> list[str]:
     session, policy = case.session, case.policy
     found = ["its annotation ssh-session-gc/keep exempts it from every rule"] if session.keep else []
+    if session.persistent:
+        found.append("it is persistent, kept on purpose, which exempts it from every rule but Finished")
     if session.deletion is not None:
         gone = f"its deletion was accepted already, with grace until {case.at(session.deletion)}"
         if policy.force_after:

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from ssh_session_gc.core.connections import UNHEARD
 from ssh_session_gc.core.explain import Applied, Candidate, Explanation
-from ssh_session_gc.core.model import Action, Reason, Session
+from ssh_session_gc.core.model import Action, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.plan import Row
+from ssh_session_gc.core.rules.judge import needs_fresh_read
 from ssh_session_gc.core.times import format_age, format_clock, format_duration
 from ssh_session_gc.preview.tables import STYLES, due, isolated, owner_row
 from ssh_session_gc.settings import Settings
@@ -31,7 +32,7 @@ def lines(it: Explanation, owners: Owners, settings: Settings, now: float) -> It
     yield from _section("Owners, oldest first", _candidates(it.candidates, owners, settings, now))
     yield from _section("Rules; the one that is due first counts", [_rule(rule, now) for rule in it.rules])
     yield from _section("Exempt", it.exempt or ("no",))
-    yield from _section("What the daemon does", _deed(row, settings, now))
+    yield from _section("What the daemon does", _deed(row, owners, settings, now))
 
 
 def _section(heading: str, body: Iterator[str] | list[str] | tuple[str, ...]) -> Iterator[Text]:
@@ -111,7 +112,7 @@ def _rule(rule: Applied, now: float) -> str:
     return f"{rule.reason:<14}{when:<22}{rule.why}"
 
 
-def _deed(row: Row, settings: Settings, now: float) -> Iterator[str]:
+def _deed(row: Row, owners: Owners, settings: Settings, now: float) -> Iterator[str]:
     session, verdict, *_ = row
     if verdict.due is None:
         yield "nothing, as things stand"
@@ -120,7 +121,7 @@ def _deed(row: Row, settings: Settings, now: float) -> Iterator[str]:
         yield f"deletes it now: it is due since {format_clock(verdict.due, now)}"
     else:
         yield f"nothing until {format_clock(verdict.due, now)}; deletes it then, if nothing changes before"
-    if verdict.reason is Reason.OWNERLESS:
+    if needs_fresh_read(session, verdict, owners, settings.policy, row.connection):
         yield "reads the owners afresh right before it, and leaves it alone if one turns up"
     grace = "0" if verdict.force else format_duration(settings.deletion_grace)
     yield f"with a grace of {grace}, and only if it is still uid {session.uid}"

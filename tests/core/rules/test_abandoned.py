@@ -57,7 +57,7 @@ def test_the_earliest_word_counts_and_no_session_loses_its_grace() -> None:
 
 def test_what_protects() -> None:
     assert judge(session(), ALIVE, POLICY, T + 300, OPEN).reason is Reason.OVER_AGE
-    assert judge(session(persistent=True), ALIVE, POLICY, T + 300, ENDED).reason is Reason.OVER_AGE
+    assert judge(session(persistent=True), ALIVE, POLICY, T + 300, ENDED).action is Action.KEEP
     contested = Connection(A, T, closed=Moment(T, T), given_up=T, how=Said.WAIT_FAILED, contested=True)
     assert judge(session(), ALIVE, POLICY, T + 300, contested).reason is Reason.OVER_AGE
     assert judge(session(keep=True), ALIVE, POLICY, T + 300, ENDED).action is Action.KEEP
@@ -68,7 +68,6 @@ def test_its_words() -> None:
     assert why(UNHEARD) == "ContainerSSH has not said anything of its connection's end"
     assert why(OPEN) == "its connection is open since 03:00:00Z, as ssh-a logged (SSH_CONNECTED)"
     assert why(ENDED).endswith("and it is still there; grace 1m30s")
-    assert why(ENDED, persistent=True) == "it is persistent: ContainerSSH keeps it on purpose"
     assert why(ENDED, Policy(ownerless=False)) == "off (owner=none)"
     assert why(Connection(A, T, contested=True)) == "the logs of two owners name its connection: neither counts"
     assert why(Connection(superseded=T)).startswith("a newer Pod of the same connection was created at 03:00:00Z")

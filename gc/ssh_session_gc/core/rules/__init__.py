@@ -11,9 +11,11 @@ OverAge       it has no ttl                                          created + m
 ..            max-age is 0                                           never
 Ownerless     nobody who could have created it lives since a moment  that moment + owner-grace
 ..            somebody may live, or nobody can tell                  never
-Abandoned     its owner said that its connection ended, or that it    that moment + abandoned-grace
+Abandoned     its owner said that its connection ended, or that it   that moment + abandoned-grace
               gave the session up; a newer Pod has the connection
-..            it is persistent, or nobody said so                    never
+..            every owner that could have created it counts nobody,  since then, at the end of the grace
+              and did so abandoned-grace ago
+..            nobody said so                                         never
 StartTimeout  nothing started, or later than that                    created + start-timeout
 ..            its container started in time; start-timeout is 0      never
 Finished      its phase is Succeeded or Failed since a moment        that moment + finished-grace
@@ -21,5 +23,5 @@ Finished      its phase is Succeeded or Failed since a moment        that moment
 ============  =====================================================  =============================================
 
 Whatever is due, the annotation ``keep`` exempts from all of it, and so does a deletion that was accepted already,
-unless ``force-after`` is over.
+unless ``force-after`` is over. What is persistent, ContainerSSH keeps on purpose: it can only be Finished.
 """

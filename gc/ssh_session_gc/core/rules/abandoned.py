@@ -1,7 +1,7 @@
 """Abandoned: ContainerSSH itself is done with the session, and it is still there.
 
 Goes by what its owner said and counts, and by a newer Pod of the same connection. Does not know how that was heard
-(``connections``, ``gauge``). A persistent session is kept on purpose and is never abandoned.
+(``connections``, ``gauge``).
 """
 
 from enum import StrEnum
@@ -55,8 +55,6 @@ def why(case: Case, due: float) -> str:
     """Since when ContainerSSH is done with it, or what it says instead."""
     if not case.policy.ownerless:
         return "off (owner=none)"
-    if case.session.persistent:
-        return "it is persistent: ContainerSSH keeps it on purpose"
     done, connection = _done(case.session, case.known, case.policy), case.known.connection
     if done is not None and due != NEVER:
         return f"{_sentence(case, done)}; grace {format_duration(case.policy.abandoned_grace)}"
@@ -74,7 +72,7 @@ def why(case: Case, due: float) -> str:
 
 def _done(session: Session, known: Known, policy: Policy) -> Done | None:
     connection, ownership = known.connection, known.ownership
-    if not policy.ownerless or session.persistent:
+    if not policy.ownerless:
         return None
     found: list[Done] = []
     if connection is not UNHEARD:

@@ -16,6 +16,8 @@ RULES: tuple[Rule, ...] = (over_age, ownerless, abandoned, start_timeout, finish
 """Of several that are due at the same moment, the first gives the reason."""
 RULE_OF: dict[Reason, Rule] = {rule.REASON: rule for rule in RULES}
 _DUES = tuple((rule.due, rule.REASON) for rule in RULES)  # looked up once, not once a session
+_DUES_IF_PERSISTENT = ((finished.due, finished.REASON),)
+"""What ContainerSSH keeps on purpose goes only when nothing runs in it any more."""
 
 
 def judge(session: Session, owners: Owners, policy: Policy, now: float, connection: Connection = UNHEARD) -> Verdict:
@@ -29,7 +31,7 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float, connecti
     if session.keep:
         return Verdict(Action.KEEP, ownership=owned)
     due, reason, known = NEVER, None, Known(owners, owned, connection)
-    for due_of, its_reason in _DUES:
+    for due_of, its_reason in _DUES_IF_PERSISTENT if session.persistent else _DUES:
         at = due_of(session, known, policy)
         if at < due:
             due, reason = at, its_reason
