@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import msgspec
+import pytest
+
 from ssh_session_gc.cluster.connections import ROOM, Connections
 from ssh_session_gc.core.connections import UNHEARD, Line, Said
 from ssh_session_gc.core.model import Session
@@ -67,6 +70,24 @@ def test_what_was_given_up_is_one_of_a_connections_sessions() -> None:
     known.connections.hear(line(Said.WAIT_FAILED, pod="pod-y"), A)
     assert known.connections.of("x") is UNHEARD
     assert known.connections.of("y").given_up == T
+
+
+@pytest.mark.parametrize("connection", [True, False], ids=["by connection", "by name alone"])
+@pytest.mark.parametrize("before", [True, False], ids=["before its Pod", "after it"])
+def test_what_was_given_up_is_told_by_the_name_of_its_pod(connection: bool, before: bool) -> None:
+    known = Known()
+    known.add("x", attached=True)
+    told = msgspec.structs.replace(
+        line(Said.REMOVE_FAILED, pod="pod-y"), **({} if connection else {"connection_id": ""})
+    )
+    if before:
+        known.connections.hear(told, A)
+        known.add("y", attached=True)
+    else:
+        known.add("y", attached=True)
+        known.connections.hear(told, A)
+    assert known.connections.of("y").given_up == T
+    assert known.connections.of("x").given_up is None
 
 
 def test_a_second_session_of_a_connection_knows_what_the_first_does() -> None:

@@ -95,6 +95,7 @@ async def test_chunks() -> None:
         (b"HTTP/1.1 500 x\r\n\r\n" + PAGE, "refused"),
         # Its end is nothing but the connection's: half an answer would look the same.
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PAGE, "malformed"),
+        (ok(PAGE, b"Age: 12"), "refused"),
         (ok(b""), "malformed"),
         (ok(b"<html>Please log in</html>\n"), "malformed"),
         (ok(PAGE, b"Content-Encoding: gzip")[:-20], "broken"),

@@ -41,6 +41,9 @@ def test_without_the_kubelets_time_its_own_counts() -> None:
 def test_giving_up_is_an_error() -> None:
     assert parse(STAMP + GIVING_UP, AT) == Line(Said.REMOVE_FAILED, ID, "containerssh-xzzck", AT, AT)
     assert parse(STAMP + GIVING_UP.replace(b'"error"', b'"debug"'), AT) is None
+    # The Pod's name is enough.
+    nameless = STAMP + GIVING_UP.replace(b'"connectionId"', b'"id"')
+    assert parse(nameless, AT) == Line(Said.REMOVE_FAILED, "", "containerssh-xzzck", AT, AT)
 
 
 def test_what_says_nothing() -> None:
@@ -55,7 +58,6 @@ def test_what_says_nothing() -> None:
         STAMP + DISCONNECTED.replace(ID.encode(), b""),
         STAMP + GIVING_UP.replace(b"containerssh-xzzck", b"../x"),
         STAMP + GIVING_UP.replace(b'"podName"', b'"pod"'),
-        STAMP + GIVING_UP.replace(b'"connectionId"', b'"id"'),
         STAMP + DISCONNECTED + b" " * LONGEST_LINE,
         STAMP + b"\xff" + DISCONNECTED,
         b"yesterday " + DISCONNECTED,

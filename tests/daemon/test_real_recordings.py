@@ -5,6 +5,7 @@ With the log as it was (level debug), with the lines that the default level writ
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.sandbox import Replay
+from ssh_session_gc.sandbox import Fault, Replay
 from tests.harness import Running, running
 from tests.support import advance, eventually
 
@@ -103,3 +104,73 @@ async def test_who_is_collected(
 ) -> None:
     found = await played(recording(name, tmp_path, at_level(level)), tmp_path, gauge=gauge)
     assert found == expected[name] | (BY_GAUGE.get(name, {}) if gauge else {})
+
+
+@pytest.mark.parametrize("gauge", [False, True], ids=["no gauge", "gauge"])
+@pytest.mark.parametrize(("level", "expected"), [(DEBUG, WITH_DEBUG), (NOTICE, {}), ("none", {})])
+async def test_who_comes_after_the_crash(
+    gauge: bool, level: str, expected: dict[str, Collected], tmp_path: Path
+) -> None:
+    # The first replica's process was killed in the eighth second.
+    path = recording("crash", tmp_path, at_level(level))
+    assert await played(path, tmp_path, gauge=gauge, late=15.0) == expected.get("crash", {})
+
+
+@pytest.mark.parametrize("name", WITH_DEBUG)
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_is_lost_repeated_or_late_nobody_more_is_collected(
+    name: str, seed: int, tmp_path: Path
+) -> None:
+    rng = random.Random(f"{name} {seed}")  # the same each time
+    path = spoilt(recording(name, tmp_path, at_level(DEBUG)), rng)
+    async with (
+        Replay(path, metrics_port=0) as replay,
+        running(replay.server.url, tmp_path, policy=POLICY, owner_metrics_port=replay.metrics_port) as gc,
+    ):
+        await gc.synced()
+        left = replay.length + 250.0
+        while left > 0:
+            stretch = rng.uniform(1.0, 60.0)
+            await advance(stretch)
+            left -= stretch
+            strike(replay, rng)
+        found = await collected(gc)
+    allowed = WITH_DEBUG[name] | BY_GAUGE.get(name, {})
+    assert found.keys() <= allowed.keys()
+
+
+def strike(replay: Replay, rng: random.Random) -> None:
+    """Spoils the logs that are being read, or the next requests for them."""
+    faults = replay.faults
+    match rng.randrange(7):
+        case 0:
+            faults.cut_watches(resource="pods/log", after_bytes=rng.randint(0, 900))
+        case 1:
+            faults.stall_watches(resource="pods/log")
+        case 2:
+            faults.end_watches(resource="pods/log")
+        case 3:
+            faults.repeat_watches(resource="pods/log")
+        case 4:
+            faults.delay_watches(rng.uniform(1.0, 40.0), resource="pods/log")
+        case 5:
+            faults.garble_watches(resource="pods/log")
+        case _:
+            faults.add(Fault("status", resource="pods/log", code=rng.choice([403, 404, 429, 500]), times=2))
+
+
+def spoilt(path: Path, rng: random.Random) -> Path:
+    """The recording with lines of logs lost, said again, late, and in another order, and with metrics that fail."""
+    kept: list[tuple[float, str]] = []
+    for line in path.read_text().splitlines():
+        entry = json.loads(line)
+        if entry.get("stream") == "owner-log" and "line" in entry:
+            for _ in range(rng.choice([0, 1, 1, 1, 1, 1, 2])):
+                at = entry["t"] + rng.choice([0.0, 0.0, 0.0, rng.uniform(0.0, 30.0)])
+                kept.append((at, json.dumps(entry | {"t": at})))
+            continue
+        if entry.get("stream") == "owner-metrics" and rng.random() < 0.3:
+            line = json.dumps(entry | {"status": "ClientConnectorError", "text": ""})
+        kept.append((entry.get("t", 0.0), line))
+    path.write_text("\n".join(line for _, line in sorted(kept, key=lambda each: each[0])) + "\n")
+    return path

@@ -6,6 +6,7 @@ one forgets, simplifies or gets backwards.
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -34,14 +35,10 @@ from ssh_session_gc.kube.pods import owner_pod
 from ssh_session_gc.kube.reflector import Reflector
 from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.kube.wire import Pod
+from tests.simulation import mishearing
+from tests.simulation.replacing import replace
 
 Sabotage = Callable[[], None]
-
-
-def replace(where: Any, name: str, what: Any) -> None:
-    """Puts something else in the place of a function, a method or a value."""
-    assert hasattr(where, name), name
-    setattr(where, name, what)
 
 
 # Owners
@@ -319,6 +316,7 @@ SABOTAGES: dict[str, int] = {
     "gives_up": 1,
     "remembers_the_dead": 1,
     "leaks_tasks": 1,
+    **mishearing.SABOTAGES,
 }
 """Their names, each with the first seed that notices it; another one does where the world has changed since."""
 
@@ -327,4 +325,4 @@ def commit(name: str) -> None:
     """Makes this mistake, for the rest of this process. Raises LookupError."""
     if name not in SABOTAGES:
         raise LookupError(name)
-    globals()[name]()
+    getattr(mishearing if name in mishearing.SABOTAGES else sys.modules[__name__], name)()

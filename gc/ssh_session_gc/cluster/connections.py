@@ -40,13 +40,15 @@ class Connections:
 
     def hear(self, line: Line, speaker: str) -> None:
         """Takes in a line of this Pod's log."""
-        there = self._by_id.get(line.connection_id)
-        if there is None:
+        if line.connection_id:
+            there = self._by_id.get(line.connection_id, ())
+        else:  # so rarely that no index is worth its memory
+            there = [uid for uid in self._ids if self._sessions[uid].name == line.pod_name]
+        told = [uid for uid in there if self._about(line, uid)]
+        if not told:
             self._keep(line, speaker)
-            return
-        for uid in there:
-            if self._about(line, uid):
-                self._put(uid, heard(self.of(uid), line, speaker))
+        for uid in told:
+            self._put(uid, heard(self.of(uid), line, speaker))
 
     def changed(self, uid: str | None) -> None:
         """Notes that this session came, changed or went; None: any of them may have."""
@@ -82,9 +84,10 @@ class Connections:
         known = UNHEARD
         if siblings:  # what was said of their connection is said of this one's, but not what became of themselves
             known = msgspec.structs.replace(self.of(siblings[0]), given_up=None, how=None, superseded=None)
-        for line, speaker in self._room.pop(session.connection_id, {}).values():
-            if self._about(line, uid):
-                known = heard(known, line, speaker)
+        for name in (session.connection_id, session.name):
+            for line, speaker in self._room.pop(name, {}).values():
+                if self._about(line, uid):
+                    known = heard(known, line, speaker)
         self._put(uid, known)
         others = [self._sessions[each] for each in siblings if each in self._sessions]
         self._supersede(session, others)
@@ -101,8 +104,7 @@ class Connections:
 
     def _about(self, line: Line, uid: str) -> bool:
         """Whether a line is about this session of its connection. What was given up is one of them, by its name."""
-        given_up = line.said in (Said.WAIT_FAILED, Said.REMOVE_FAILED)
-        return not given_up or self._sessions[uid].name == line.pod_name
+        return not line.said.gives_up or self._sessions[uid].name == line.pod_name
 
     def _put(self, uid: str, known: Connection) -> None:
         if known is not self.of(uid):
@@ -110,8 +112,9 @@ class Connections:
             self.changes.tell(uid)
 
     def _keep(self, line: Line, speaker: str) -> None:
-        self._room.setdefault(line.connection_id, {})[line.said] = line, speaker
-        self._room.move_to_end(line.connection_id)
+        name = line.connection_id or line.pod_name
+        self._room.setdefault(name, {})[line.said] = line, speaker
+        self._room.move_to_end(name)
         while len(self._room) > ROOM + len(self._ids):
             self._room.popitem(last=False)
 

@@ -66,6 +66,8 @@ async def ask(http: aiohttp.ClientSession, owner: Incarnation, port: int) -> Cou
         async with asyncio.timeout(PATIENCE), http.get(url, headers=_HEADERS, allow_redirects=False) as response:
             if response.status != 200:
                 raise Uncounted("refused", f"{who}: status {response.status}")
+            if "Age" in response.headers:
+                raise Uncounted("refused", f"{who}: a cache answered for it")
             # Without its length, half an answer would look like a whole one.
             whole = response.content_length is not None or "Transfer-Encoding" in response.headers
             body = bytearray()
@@ -85,6 +87,7 @@ async def ask(http: aiohttp.ClientSession, owner: Incarnation, port: int) -> Cou
 _HEADERS = {
     "Accept": "application/openmetrics-text, text/plain",
     "Accept-Encoding": "identity",
+    "Cache-Control": "no-cache",  # a count from before would be one of another moment
     "User-Agent": "ssh-session-gc",
 }
 

@@ -61,10 +61,13 @@ def parse(text: bytes, arrived: float | None) -> Line | None:
     except ValueError:
         return None
     connection, pod = found.details.connection_id, found.details.pod_name
-    if not _CONNECTION_ID.fullmatch(connection) or (pod and not names.is_name(pod)):
+    if (connection and not _CONNECTION_ID.fullmatch(connection)) or (pod and not names.is_name(pod)):
         return None
-    # At debug the same code says that it tries again.
-    if said in (Said.WAIT_FAILED, Said.REMOVE_FAILED) and (found.level != _ERROR or not pod):
+    if said.gives_up:
+        # At debug the same code says that it tries again.
+        if found.level != _ERROR or not pod:
+            return None
+    elif not connection:
         return None
     if written is None:
         written = found.timestamp.timestamp()

@@ -51,12 +51,18 @@ class Said(StrEnum):
     WAIT_FAILED = "KUBERNETES_POD_WAIT_FAILED"
     REMOVE_FAILED = "KUBERNETES_POD_REMOVE_FAILED"
 
+    @property
+    def gives_up(self) -> bool:
+        """Whether it says that ContainerSSH gives a session up, which it then names by its Pod."""
+        return self in (Said.WAIT_FAILED, Said.REMOVE_FAILED)
+
 
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of ContainerSSH's log that means something."""
 
     said: Said
     connection_id: str
+    """"" where the line does not tell it, but names the Pod."""
     pod_name: str
     """The session Pod, "" where the line does not name it."""
     written: float
