@@ -193,9 +193,13 @@ def panels() -> Iterator[dashboard.Row | stat.Panel | timeseries.Panel]:
         unit="s",
     )
     yield graph(
-        "Annotations that could not be read",
-        {"ignored": f"sum({increase('invalid_annotations_total')})"},
-        "Annotations of ours on sessions that are ignored; the log has their names",
+        "What was odd",
+        {
+            "annotation ignored": f"sum({increase('invalid_annotations_total')})",
+            "{{between}} contradict": f"sum by (between) ({increase('contradictions_total')})",
+        },
+        "Annotations of ours that could not be read, and facts about a session that exclude each other; the log has the "
+        "names",
         bars=True,
     )
 
