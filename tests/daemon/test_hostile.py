@@ -40,6 +40,7 @@ def users(text: str) -> Spoil:
     return lambda pod: pod["metadata"]["labels"].update(containerssh_username=text, containerssh_connection_id=text)
 
 
+SUFFIX = "-bcdfg"
 UNREADABLE: dict[str, Spoil] = {
     "year-0": meta(creationTimestamp="0000-01-01T00:00:00Z"),
     "year-10000": meta(creationTimestamp="10000-01-01T00:00:00Z"),
@@ -88,7 +89,9 @@ READABLE: dict[str, Spoil] = {
 def put(s: Scene, plain: dict[str, Any], name: str, spoil: Spoil, change: Any = "ADDED") -> None:
     """Has the API server tell of a Pod that is this one, spoilt, and that no node runs."""
     pod = deepcopy(plain)
-    pod["metadata"] |= {"name": name, "uid": f"uid-{name}", "resourceVersion": str(s.world.store.rv + 1)}
+    # A name that Kubernetes did not make would be a persistent session's.
+    pod["metadata"] |= {"name": f"{name}{SUFFIX}", "generateName": f"{name}-", "uid": f"uid-{name}"}
+    pod["metadata"]["resourceVersion"] = str(s.world.store.rv + 1)
     pod["metadata"]["labels"]["containerssh_username"] = name
     pod["spec"]["nodeName"] = "elsewhere"
     spoil(pod)
@@ -97,12 +100,17 @@ def put(s: Scene, plain: dict[str, Any], name: str, spoil: Spoil, change: Any = 
 
 def seen(s: Scene) -> set[str]:
     """The Pods that the daemon takes for sessions."""
-    return {session.name for session in s.gc.daemon.cluster.sessions.by_uid.values()}
+    return {bare(session.name) for session in s.gc.daemon.cluster.sessions.by_uid.values()}
 
 
 def there(s: Scene) -> set[str]:
     """The Pods that there are."""
-    return {pod["metadata"]["name"] for pod in s.world.store.list(PODS, SESSIONS)}
+    return {bare(pod["metadata"]["name"]) for pod in s.world.store.list(PODS, SESSIONS)}
+
+
+def bare(name: object) -> str:
+    """A Pod's name as ``put`` was told it."""
+    return str(name).removesuffix(SUFFIX)
 
 
 def fit_to_read(s: Scene) -> None:
@@ -137,8 +145,8 @@ async def test_normal_sessions_among_hostile_ones(tmp_path: Path) -> None:
             assert s.world.lost_live() == []
             # What cannot be read is still there, and was named once.
             assert there(s) >= UNREADABLE.keys()
-            assert not {line.get("pod") for line in s.gc.log} & UNREADABLE.keys()
-            told = Counter(line["error"].partition(": ")[0] for line in s.gc.logged("session_unreadable"))
+            assert not {bare(line.get("pod")) for line in s.gc.log} & UNREADABLE.keys()
+            told = Counter(bare(line["error"].partition(": ")[0]) for line in s.gc.logged("session_unreadable"))
             assert told == dict.fromkeys(UNREADABLE, 1)
             # Of what can be read, all is due by now but what is of the future, or on its way out.
             kept = {"far-future", "far-future-east", "fraction", "deleted-long-ago"}
