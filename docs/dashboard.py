@@ -198,7 +198,7 @@ def panels() -> Iterator[dashboard.Row | stat.Panel | timeseries.Panel]:
             "annotation ignored": f"sum({increase('invalid_annotations_total')})",
             "{{between}} contradict": f"sum by (between) ({increase('contradictions_total')})",
         },
-        "Annotations that could not be read, and facts about a session that exclude each other; the log has the names",
+        "Annotations that could not be read, and facts that exclude each other; the log has the names",
         bars=True,
     )
 
