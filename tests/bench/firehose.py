@@ -1,4 +1,4 @@
-"""A server whose watch of session Pods never ends and never pauses, in a process of its own.
+"""A server whose watch of session Pods never ends and never pauses, in a process of its own. Other streams are quiet.
 
 It repeats the recorded events of sessions that are opened, run and are left, out of bytes that were made before, so
 the client is the bottleneck. It also serves what else the daemon asks for at its start.
@@ -67,8 +67,8 @@ class Firehose:
         return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if "watch" in request.query:
-            return await self._watch(request)
+        if "watch" in request.query or request.path.endswith("/log"):
+            return await self._follow(request)
         items: list[pods.Object] = []
         if request.path.endswith("/deployments"):
             items = [pods.deployment()]
@@ -76,7 +76,7 @@ class Firehose:
             items = [pods.owner(0, time.time() - 2 * pods.AGE)]
         return web.json_response({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items})
 
-    async def _watch(self, request: web.Request) -> web.StreamResponse:
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)

@@ -16,7 +16,7 @@ import msgspec
 import trustme
 
 from tests import controlplane
-from tests.bench import burst, core, cost, events, lag, report, start
+from tests.bench import burst, core, cost, events, lag, owners, report, start
 from tests.bench.real import Real
 from tests.bench.sandbox import Sandbox
 from tests.bench.setting import REAL, TINY, Bench, Scale
@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[Bench], list[report.Row]]] = {
     "start": start.figures,
     "core": core.figures,
     "events": events.figures,
+    "owners": owners.figures,
     "cost": cost.figures,
 }
 ON_REAL = ("lag", "ownerless", "burst", "start")

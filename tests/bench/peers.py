@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench.pods import SELECTOR, SESSIONS
+from tests.bench.pods import OWNERS, SELECTOR, SESSIONS
 
 OPTIONS = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 30}
 _IMPORTS = """
@@ -93,6 +93,28 @@ async def watch(kubeconfig: str) -> None:
                 pods[pod.metadata.uid] = pod
 
 
+async def count(kubeconfig: str, pod: str) -> None:
+    """Reads the log of this Pod, and answers each line with the number of lines so far."""
+    import aiohttp
+    from kubernetes_asyncio import client, config
+
+    configuration = client.Configuration()
+    await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration, persist_config=False)
+    url, lines = f"{configuration.host}/api/v1/namespaces/{OWNERS}/pods/{pod}/log", 0
+    query = {"follow": "true", "timestamps": "true"}
+    never = aiohttp.ClientTimeout()
+    async with aiohttp.ClientSession() as session, session.get(url, params=query, timeout=never) as response:
+
+        def answer() -> None:
+            sys.stdin.readline()
+            print(lines, flush=True)
+
+        asyncio.get_running_loop().add_reader(sys.stdin, answer)
+        print("ready", flush=True)
+        async for chunk in response.content.iter_any():
+            lines += chunk.count(b"\n")
+
+
 def dependencies() -> None:
     """Imports every module of others that ``run`` imports."""
     ran = subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, text=True, check=True)
@@ -107,6 +129,8 @@ def main() -> None:
     which, *args = sys.argv[1:]
     if which == "delete":
         asyncio.run(delete(args[0], args[1], int(args[2])))
+    elif which == "count":
+        asyncio.run(count(*args))
     elif which == "watch":
         asyncio.run(watch(*args))
     else:

@@ -31,19 +31,23 @@ def session(number: int, created: float, *, owner: int = 0, ttl: float = 0.0) ->
     """A running session Pod, made by the owner of that number. It is bound to no node, so that a deletion ends it
     without a kubelet. ``created``: epoch seconds. ``ttl``: its own limit of age in seconds, 0 for none."""
     pod = _running(math.floor(created))
-    digest = hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
     made = {"ssh-session-gc/owner-pod-name": owner_name(owner), "ssh-session-gc/owner-pod-uid": owner_uid(owner)}
     limit = {"ssh-session-gc/ttl": f"{ttl:.3f}s"} if ttl else {}
     metadata = pod["metadata"] | {
         "name": name(number),
-        "uid": str(uuid.UUID(digest)),
+        "uid": str(uuid.UUID(_digest(number))),
         "labels": pod["metadata"]["labels"]
-        | {"containerssh_connection_id": digest[::-1], "containerssh_username": f"user{number}"},
+        | {"containerssh_connection_id": connection(number), "containerssh_username": f"user{number}"},
         "annotations": {"containerssh_ip": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"}
         | made
         | limit,
     }
     return pod | {"metadata": metadata}
+
+
+def connection(number: int) -> str:
+    """The connection of the session of that number."""
+    return _digest(number)[::-1]
 
 
 def name(number: int) -> str:
@@ -99,6 +103,10 @@ def life(number: int, created: float, *, owner: int = 0) -> list[tuple[ChangeTyp
         pod["spec"].pop("nodeName", None)
         told.append((kind, pod))
     return told
+
+
+def _digest(number: int) -> str:
+    return hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
 
 
 @cache

@@ -140,6 +140,11 @@ def watcher(kubeconfig: Path, folder: Path) -> Program:
     return _peer(folder, "watch", str(kubeconfig))
 
 
+def counter(kubeconfig: Path, folder: Path, pod: str) -> Program:
+    """A process that reads the log of this Pod, and counts the lines."""
+    return _peer(folder, "count", str(kubeconfig), pod)
+
+
 def dependencies(folder: Path) -> Program:
     """A process that has imported what the daemon imports, and none of the daemon."""
     return _peer(folder, "dependencies")

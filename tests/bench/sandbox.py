@@ -8,19 +8,24 @@ the clock of the served cluster.
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from ssh_session_gc.containerssh.log import interesting
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, PODS, Change, ChangeType, Resource
 from ssh_session_gc.sandbox.api.server import ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
-from tests.bench import pods
+from ssh_session_gc.sandbox.node.logs import ContainerLog
+from tests.bench import chatter, pods
 
 PATIENCE = 300.0
 """Seconds that the server may take to answer the handle."""
+BURST = 0.002
+"""Seconds between two bursts of log lines. Users write some lines at once, and not all at the same moment."""
 
 
 class SandboxServer:
@@ -29,7 +34,9 @@ class SandboxServer:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self.store = Store(now)
-        self.api = ApiServer(self.store)
+        self._node = chatter.OwnerNode(now)
+        self.api = ApiServer(self.store, nodes=lambda _: self._node)
+        self._chatting: asyncio.Task[None] | None = None
         self._restarts: dict[int, int] = {}
         self._accepted: dict[str, float] = {}
         self._news = asyncio.Event()
@@ -67,10 +74,35 @@ class SandboxServer:
 
     async def crash(self, owner: int) -> float:
         """Kills the process in one owner Pod, which starts again. Returns the moment as the status has it."""
+        self.log(owner).end()
         self._restarts[owner] = self._restarts.get(owner, 0) + 1
         at = float(int(self._now()))
         self.put(PODS, pods.owner(owner, self._began, restarts=self._restarts[owner], restarted=at), "MODIFIED")
         return at
+
+    async def connect(self, count: int) -> None:
+        """Has the first owner's log say of the first ``count`` sessions that their users came, in as few lines as can
+        be."""
+        for number in range(count):
+            for line in filter(interesting, chatter.coming(number)):
+                self.log(0).write(line)
+
+    async def chat(self, rate: int, sessions: int) -> None:
+        """Has the first owner write so many lines a second from now on, about the first ``sessions`` sessions."""
+        self._hush()
+        self._chatting = asyncio.create_task(self._chat(rate, chatter.rounds(sessions)))
+
+    async def pour(self, sessions: int) -> int:
+        """Has the first owner write at once what tells of each of these sessions. Returns the number of lines."""
+        self._hush()
+        lines = list(chain.from_iterable(islice(chatter.rounds(sessions), chatter.enough(sessions))))
+        for line in lines:
+            self.log(0).write(line)
+        return len(lines)
+
+    def log(self, owner: int) -> ContainerLog:
+        """The log of an owner."""
+        return self._node.run(pods.owner_name(owner), self._restarts.get(owner, 0))
 
     async def empty(self) -> None:
         """Removes all sessions."""
@@ -91,6 +123,20 @@ class SandboxServer:
         asked = [(each.verb, each.resource) for each in self.api.requests]
         self.api.requests.clear()
         return asked
+
+    async def _chat(self, rate: int, rounds: Iterator[list[bytes]]) -> None:
+        loop, log, lines, written = asyncio.get_running_loop(), self.log(0), chain.from_iterable(rounds), 0
+        begun = loop.time()
+        while True:
+            await asyncio.sleep(BURST)
+            due = int((loop.time() - begun) * rate)
+            for line in islice(lines, due - written):
+                log.write(line)
+            written = due
+
+    def _hush(self) -> None:
+        if self._chatting is not None:
+            self._chatting.cancel()
 
     def _changed(self, change: Change) -> None:
         metadata = change.object["metadata"]
@@ -159,6 +205,19 @@ class Sandbox:
         """See the server's."""
         at: float = self._tell("crash", owner)
         return at
+
+    def connect(self, count: int) -> None:
+        """See the server's."""
+        self._tell("connect", count)
+
+    def chat(self, rate: int, sessions: int) -> None:
+        """See the server's."""
+        self._tell("chat", rate, sessions)
+
+    def pour(self, sessions: int) -> int:
+        """See the server's."""
+        lines: int = self._tell("pour", sessions)
+        return lines
 
     def empty(self) -> None:
         """See the server's."""

@@ -23,13 +23,15 @@ class Scale(NamedTuple):
     kubectl: int = 30
     """Pods that the CronJob's loop deletes."""
     repeats: int = 3
+    lines: tuple[int, ...] = (1_000, 2_500, 5_000)
+    """Lines a second in an owner's log."""
     seconds: float = 2.0
     """Length of one measurement of a stream."""
 
 
 REAL = Scale(sessions=(1_000, 5_000), orphans=(100, 1_000), lags=10, repeats=2)
 """For a real API server, which makes a few hundred Pods a second."""
-TINY = Scale((10, 20), (10,), (5,), (0, 10), 2, 2, 1, 0.3)
+TINY = Scale((10, 20), (10,), (5,), (0, 10), 2, 2, 1, (1_000, 5_000), 0.3)
 """For the harness's own test."""
 
 

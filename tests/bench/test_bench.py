@@ -37,14 +37,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
 def test_every_figure_of_the_table_comes_out(written: dict[str, dict[str, Any]]) -> None:
     found = {row["figure"] for said in written.values() for row in said["figures"]}
-    assert found == {"lag", "burst", "start-up", "memory", "events", "owner change", "API cost"}
+    assert found == {"lag", "burst", "start-up", "memory", "events", "owner change", "owner logs", "API cost"}
 
 
 def test_each_grows_as_said(written: dict[str, dict[str, Any]]) -> None:
     grown = {
         row["figure"] for said in written.values() for row in said["figures"] if row["what"].startswith("growth")
     }
-    assert grown == {"lag", "burst", "start-up", "memory", "events", "owner change", "API cost"}
+    assert grown == {"lag", "burst", "start-up", "memory", "events", "owner change", "owner logs", "API cost"}
 
 
 def test_the_json_says_what_it_ran_on(written: dict[str, dict[str, Any]]) -> None:
