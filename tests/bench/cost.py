@@ -1,5 +1,7 @@
 """API cost: requests and bytes in an hour, idle or with sessions that come and go, of ours, a poller, the CronJob.
 
+What quiet owners' logs and metrics add to an idle hour is told apart.
+
 The hours are virtual (``hours``). kubectl runs in real time behind a proxy that counts: its loop with nothing there,
 with sessions that are too young, and with some to delete. An hour of the CronJob is computed from these.
 """
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from tests.bench import burst, hours
-from tests.bench.hours import OPEN, STAYS, Cost
+from tests.bench.hours import OPEN, OWNERS, STAYS, Cost
 from tests.bench.proxy import counted
 from tests.bench.report import Row, Sample, beside, growth
 from tests.bench.sandbox import Sandbox
@@ -18,8 +20,10 @@ from tests.bench.setting import Bench
 
 RUNS = 4
 """Runs of the CronJob in an hour."""
-IDLE = {"watch pods", "watch deployments", "get leases", "update leases"}
+IDLE = {"watch pods", "watch deployments", "get pods/log", "get leases", "update leases"}
 """The requests that an idle daemon may send."""
+LISTENING = ("daemon", "without logs", "with metrics", "with metrics alone")
+"""The ways of ``hours.WAYS`` that tell what logs and metrics cost."""
 KIB = 1024
 
 
@@ -35,6 +39,7 @@ def figures(bench: Bench) -> list[Row]:
                 elected = pool.submit(hours.hour, "elected", hourly).result()
                 poller = pool.submit(hours.hour, "poller", hourly).result()
                 rows += _rows(hourly, ours, elected, poller, cron.hour(hourly, ours.deleted))
+        rows += _owners(*(pool.submit(hours.hour, way, 0).result() for way in LISTENING))
     points = [(hourly, cost.size - costs[0].size) for hourly, cost in costs.items() if hourly]
     return [*rows, growth("API cost", "bytes beyond the idle hour's", points)]
 
@@ -46,7 +51,7 @@ def _rows(hourly: int, ours: Cost, elected: Cost, poller: Cost, cron: Cost) -> l
         verbs = ", ".join(f"{count} {verb}" for verb, count in sorted(cost.verbs.items()))
         row = Row("API cost", f"{what}, {name}: {verbs}", _requests(cost), hourly)
         if not hourly:
-            row.goal = "watches and lease renewals only"
+            row.goal = "watches, logs and lease renewals only"
             row.met = set(cost.verbs) <= IDLE
         made.append(row)
     for peer, other in (("poller, 10 s", poller), ("CronJob, 15 min", cron)):
@@ -55,6 +60,19 @@ def _rows(hourly: int, ours: Cost, elected: Cost, poller: Cost, cron: Cost) -> l
             for unit in (_requests, _size)
         ]
     return made
+
+
+def _owners(followed: Cost, deaf: Cost, told: Cost, untold: Cost) -> list[Row]:
+    """What an owner adds to an idle hour, in the ways of ``LISTENING``. Its metrics are needed where no log tells."""
+    log, metrics = "an idle hour: each owner's quiet log", "an idle hour: each owner's metrics"
+    rows = [
+        Row("API cost", log, Sample("/h", [followed.verbs["get pods/log"] / OWNERS])),
+        Row("API cost", log, Sample("KiB/h", [(followed.size - deaf.size) / OWNERS / KIB])),
+        Row("API cost", f"{metrics}, needed", Sample("/h", [untold.gauge.requests / OWNERS])),
+        Row("API cost", f"{metrics}, needed", Sample("KiB/h", [untold.gauge.size / OWNERS / KIB])),
+    ]
+    asked = Row("API cost", f"{metrics}, not needed", Sample("/h", [told.gauge.requests / OWNERS]), goal="none")
+    return [*rows, asked.at_most(0.0, asked.ours.value)]
 
 
 def _requests(cost: Cost) -> Sample:
