@@ -16,6 +16,8 @@ import msgspec
 import structlog
 
 from ssh_session_gc.cluster.cluster import Cluster
+from ssh_session_gc.core.connections import Line, Said
+from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Reason
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.election import Elector
@@ -29,7 +31,7 @@ from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.settings import Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.bench import pods
-from tests.bench.report import Row, Sample, beside, growth
+from tests.bench.report import MANY, Row, Sample, beside, growth
 from tests.bench.setting import Bench
 
 OWNERS = 4
@@ -60,7 +62,8 @@ class PlayedServer:
     """An API server that answers lists and watches only."""
 
     def __init__(self, pages: list[bytes]) -> None:
-        created = time.time() - 2 * pods.AGE
+        self.created = created = time.time() - 2 * pods.AGE
+        """When the owners started."""
         self._pages = pages
         self._others = {
             "deployments": _list([pods.deployment()]),
@@ -135,6 +138,18 @@ class Core:
         for _ in range(20):
             await asyncio.sleep(0)
 
+    def connect(self) -> None:
+        """Has the owners' logs say of all sessions that they are open."""
+        for number, session in enumerate(tuple(self.cluster.sessions.by_uid.values())):
+            line = Line(Said.CONNECTED, session.connection_id, "", session.created, session.created)
+            self.cluster.connections.hear(line, pods.owner_name(number % OWNERS))
+
+    def nobody(self) -> None:
+        """Has the owners' metrics say that nobody is connected to any of them, now and a minute ago."""
+        now, gauge = self.api.time.now(), self.cluster._gauge
+        gauge.idle = {owner.run: Idle(now - 60.0, now) for owner in self.cluster.owners.owners}
+        gauge.changes.tell(None)
+
     def ownerless(self) -> float:
         """The sum of the times at which sessions became due as Ownerless; it changes with each owner's end."""
         verdicts = self.collector.queue.verdicts.values()
@@ -179,22 +194,30 @@ async def _judged(pages: list[bytes]) -> float:
     return took
 
 
-def owner_changes(size: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds of processor time to judge all sessions again."""
+def owner_changes(size: int, repeats: int, told: str = "") -> dict[str, list[float]]:
+    """Seconds of processor time to judge all sessions again. ``told``: what is known of connections, "logs" that all
+    are open, or "metrics" that nobody is connected."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    return asyncio.run(_owner_changes(size, repeats))
+    return asyncio.run(_owner_changes(size, repeats, told))
 
 
-async def _owner_changes(size: int, repeats: int) -> dict[str, list[float]]:
+async def _owner_changes(size: int, repeats: int, told: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"one": [], "all": []}
-    created, ended = time.time() - 2 * pods.AGE, time.time() - pods.AGE / 2
+    ended = time.time() - pods.AGE / 2
     async with Core(lists(size)) as core:
+        if told == "logs":
+            core.connect()
+        elif told == "metrics":
+            core.nobody()
+        await core.turns()
         gc.collect()
         for restarts, (name, owners) in enumerate([("one", 1), ("all", OWNERS)] * repeats, 1):
-            changed = [pods.owner(n, created, restarts=restarts, restarted=ended + restarts) for n in range(owners)]
-            told = [msgspec.json.encode({"type": "MODIFIED", "object": each}) for each in changed]
+            changed = [
+                pods.owner(n, core.api.created, restarts=restarts, restarted=ended + restarts) for n in range(owners)
+            ]
+            news = [msgspec.json.encode({"type": "MODIFIED", "object": each}) for each in changed]
             before, begun = core.ownerless(), time.process_time()
-            for line in told:
+            for line in news:
                 core.api.news.put_nowait(line)
             await core.turns()
             found[name].append(time.process_time() - begun)
@@ -228,7 +251,17 @@ def figures(bench: Bench) -> list[Row]:
             row = Row("owner change", f"{what}, {size:,} sessions, for each", each, size)
             rows.append(row.per_session("≤ 2 µs", 2.0, each.value) if name == "one" else row)
         judging.append((size, Sample("", found["one"], fastest=True).value))
-    rows.append(growth("owner change", "time to judge all again", judging))
+    return [*rows, *_told(bench), growth("owner change", "time to judge all again", judging)]
+
+
+def _told(bench: Bench) -> list[Row]:
+    """Measures the same where something is known of connections, at one number of sessions."""
+    rows, size = list[Row](), max(each for each in bench.scale.sessions if each <= MANY)
+    for told, known in (("logs", "all open by logs"), ("metrics", "nobody there by metrics")):
+        found = _apart(owner_changes, size, bench.scale.repeats, told)
+        each = Sample("µs", [1e6 * seconds / size for seconds in found["one"]], fastest=True)
+        row = Row("owner change", f"one of 4 owners restarts, {size:,} sessions, {known}, for each", each, size)
+        rows.append(row.per_session("≤ 2 µs", 2.0, each.value))
     return rows
 
 
