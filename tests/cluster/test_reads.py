@@ -1,7 +1,7 @@
 """The last look, piece by piece: who is found by it, and what it makes of finding nobody."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +9,31 @@ from typing import Any
 import msgspec
 import pytest
 
-from ssh_session_gc.cluster.reads import find_selector, list_owner_pods, look_up, read_owners, read_session
-from ssh_session_gc.core.model import OwnerState, Session
+from ssh_session_gc.cluster.reads import (
+    LONGEST_READ,
+    find_selector,
+    list_owner_pods,
+    look_up,
+    read_connections,
+    read_counts,
+    read_owners,
+    read_session,
+)
+from ssh_session_gc.cluster.sessions import session_pods
+from ssh_session_gc.core.connections import UNHEARD, Connection, Moment
+from ssh_session_gc.core.gauge import Idle
+from ssh_session_gc.core.model import Incarnation, OwnerState, Run, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Malformed
+from ssh_session_gc.kube.listing import list_all
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
+from ssh_session_gc.sandbox.containerssh.metrics import Page
 from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
-from tests.builders import session
+from tests.builders import T, session
 from tests.harness import connected
 from tests.support import advance
 
@@ -70,6 +84,10 @@ class ReadsScene:
         pods = await list_owner_pods(self.api, settings, "app=containerssh")
         return KNOWN.listed(pods, self.api.time.now(), since=self.api.time.now())
 
+    async def all_sessions(self) -> list[Session]:
+        """The sessions that there are, as they are read."""
+        return (await list_all(self.api, session_pods(SETTINGS))).items
+
     def asked(self) -> list[tuple[str, str]]:
         """Verb and resource of what has been asked for since this was asked the last time."""
         found = [(request.verb, request.resource) for request in self.world.server.requests]
@@ -78,11 +96,11 @@ class ReadsScene:
 
 
 @asynccontextmanager
-async def scene() -> AsyncIterator[ReadsScene]:
-    """ContainerSSH runs, and the API server's time is known."""
-    async with World() as world:
-        world.deploy()
-        await asyncio.gather(world.ready(), advance(2))
+async def scene(replicas: int = 1, **more: Any) -> AsyncIterator[ReadsScene]:
+    """ContainerSSH runs, and the API server's time is known. ``more``: see ``World``."""
+    async with World(**more) as world:
+        world.deploy(replicas)
+        await asyncio.gather(world.ready(replicas), advance(2))
         metrics = Metrics(dry_run=False)
         async with connected(world.url, observer=metrics) as api:
             await api.version()
@@ -301,3 +319,130 @@ async def test_a_session_is_read_again_as_the_one_that_it_was() -> None:
         assert await read_session(s.api, SETTINGS, known) is None
         gone = msgspec.structs.replace(known, name="gone")
         assert await read_session(s.api, SETTINGS, gone) is None
+
+
+async def heard(s: ReadsScene, settings: Settings = SETTINGS) -> tuple[dict[str, Connection], list[str]]:
+    """What the owners' logs say now of the sessions that there are, and why some say nothing."""
+    return await read_connections(s.api, settings, await s.known(), await s.all_sessions())
+
+
+async def test_each_owners_log_tells_of_its_sessions_by_its_own_time() -> None:
+    async with scene(replicas=2) as s:
+        alice, bob = s.world.open("alice", replica=0), s.world.open("bob", replica=1)
+        await advance(30)
+        left = s.world.store.now()
+        s.world.leave(bob)
+        await advance(60)
+        s.asked()
+        said, silent = await heard(s)
+        assert silent == []
+        first, second = (replica.process.pod for replica in s.world.containerssh.replicas)
+        assert (said[alice.uid].speaker, said[alice.uid].open) == (first, True)
+        assert (said[bob.uid].speaker, said[bob.uid].open) == (second, False)
+        assert said[bob.uid].ended == pytest.approx(left, abs=1)
+
+
+async def test_of_a_session_that_no_log_names_nothing_was_said() -> None:
+    async with scene() as s:
+        assert await read_connections(s.api, SETTINGS, await s.known(), [s.session()]) == ({"u": UNHEARD}, [])
+
+
+async def test_the_log_of_a_run_that_has_ended_is_read_too() -> None:
+    async with scene() as s:
+        alice = s.world.open("alice")
+        await advance(30)
+        pod = s.pod["metadata"]["name"]
+        s.world.crash()
+        await advance(60)
+        said, silent = await heard(s)
+        assert silent == []
+        assert (said[alice.uid].speaker, said[alice.uid].open) == (pod, True)
+
+
+async def test_a_log_that_cannot_be_read_is_told_of_where_its_owner_lives() -> None:
+    async with scene(replicas=2) as s:
+        s.world.open("alice")
+        await advance(30)
+        s.world.crash()
+        await advance(60)
+        s.world.faults.add(Fault("status", resource="pods/log", code=403))
+        said, silent = await heard(s)
+        assert set(said.values()) == {UNHEARD}
+        # A run that has ended may have no log any more.
+        pods = sorted(replica.process.pod for replica in s.world.containerssh.replicas)
+        assert [line.partition(": ")[0] for line in silent] == [f"the log of {pod} cannot be read" for pod in pods]
+        assert all("403" in line for line in silent)
+
+
+async def test_a_log_that_does_not_come_is_waited_for_no_longer_than_that() -> None:
+    async with scene() as s:
+        s.world.open("alice")
+        await advance(30)
+        s.world.faults.add(Fault("stall", resource="pods/log"))
+        read = asyncio.create_task(heard(s))
+        await advance(LONGEST_READ + 5)
+        assert read.done()
+        assert (await read)[1] == [f"the log of {s.pod['metadata']['name']} does not come in time"]
+
+
+async def test_no_log_is_asked_for_of_what_has_not_started_nor_where_none_is_wanted() -> None:
+    async with scene() as s:
+        known = await s.known()
+        starting = msgspec.structs.replace(known, owners=(STARTING,))
+        s.asked()
+        assert await read_connections(s.api, SETTINGS, starting, [s.session()]) == ({"u": UNHEARD}, [])
+        unwanted = Settings(owner_logs=False)
+        assert await read_connections(s.api, unwanted, known, [s.session()]) == ({"u": UNHEARD}, [])
+        assert s.asked() == []
+
+
+STARTING = Incarnation("ssh-b", "b", "containerssh", OwnerState.STARTING, T)
+
+
+async def counts(
+    s: ReadsScene, *sessions: Session, port: int | None = None, connections: Mapping[str, Connection] | None = None
+) -> tuple[Mapping[Run, Idle], list[str]]:
+    """Since when nobody is connected to whom, as read for these sessions; and why some do not say. One owner of
+    theirs is starting."""
+    known = await s.known()
+    known = msgspec.structs.replace(known, owners=(*known.owners, STARTING))
+    settings = Settings(owner_metrics_port=s.world.metrics_port or 0 if port is None else port)
+    found, silent = await read_counts(s.api, settings, known, sessions, connections or {})
+    assert found.owners == known.owners
+    return found.idle, silent
+
+
+async def test_each_owner_that_runs_says_whether_nobody_is_connected() -> None:
+    async with scene(replicas=2, metrics_port=0) as s:
+        s.world.open("alice", replica=0)
+        await advance(30)
+        asked = s.api.time.now()
+        idle, silent = await counts(s, s.session(), msgspec.structs.replace(s.session(), keep=True))
+        assert silent == []
+        [(run, stretch)] = idle.items()
+        assert run.pod_uid == s.world.containerssh.replicas[1].process.pod_uid
+        assert asked <= stretch.until < stretch.since <= s.api.time.now()
+
+
+async def test_no_owner_is_asked_where_that_would_tell_nothing() -> None:
+    async with scene(metrics_port=0) as s:
+        one = s.session()
+        said = Connection("ssh-a", T, opened=Moment(T, T))
+        # Nothing listens on port 1: whoever is asked there says why it does not answer.
+        assert await counts(s, port=1) == ({}, [])
+        assert await counts(s, msgspec.structs.replace(one, keep=True), port=1) == ({}, [])
+        assert await counts(s, one, port=1, connections={one.uid: said}) == ({}, [])
+        assert await counts(s, one, port=0) == ({}, [])
+        assert len((await counts(s, one, port=1))[1]) == 1
+
+
+async def test_an_owner_that_does_not_say_is_told_of_and_the_others_count() -> None:
+    async with scene(replicas=2, metrics_port=0) as s:
+        mute, other = (replica.process for replica in s.world.containerssh.replicas)
+        s.world.gauge_says(mute, Page("else"))
+        idle, silent = await counts(s, s.session())
+        assert [run.pod_uid for run in idle] == [other.pod_uid]
+        assert silent == [f"the metrics of {mute.pod} on port {s.world.metrics_port} are not ContainerSSH's"]
+        s.world.gauge_says(other, Page("else"))
+        silent = (await counts(s, s.session()))[1]
+        assert [line.split()[3] for line in silent] == sorted([mute.pod, other.pod])

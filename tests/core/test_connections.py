@@ -3,12 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssh_session_gc.core.connections import UNHEARD, Connection, Line, Moment, Said, heard, superseded
-from ssh_session_gc.core.model import Session
-from tests.builders import T, session
+from ssh_session_gc.core.connections import (
+    UNHEARD,
+    UNKNOWN,
+    Connection,
+    Line,
+    Moment,
+    Presence,
+    Said,
+    deserted,
+    heard,
+    presence,
+    superseded,
+    untold,
+)
+from ssh_session_gc.core.gauge import Idle
+from ssh_session_gc.core.model import Ownership, Session
+from tests.builders import ALIVE, TOLERANCE, T, session
 
 ID = "6be72bf9c12f4a77bf587b99a3f0d244"
 OWNER, OTHER = "ssh-a", "ssh-b"
@@ -85,10 +101,12 @@ def test_a_newer_pod_of_the_connection_supersedes() -> None:
     old, new = named("old", T), named("new", T + 10.0)
     assert superseded(old, [old, new]) == T + 10.0
     assert superseded(new, [old, new]) is None
+    assert superseded(old, [named("newest", T + 20.0), new]) == T + 10.0
 
 
 def test_which_is_newer_must_be_certain() -> None:
     assert superseded(named("old", T), [named("new", T + 1.0)]) is None
+    assert superseded(named("old", T), [named("new", T + 2.0)]) == T + 2.0
 
 
 def test_nobody_supersedes_where_a_connection_may_have_several() -> None:
@@ -97,3 +115,75 @@ def test_nobody_supersedes_where_a_connection_may_have_several() -> None:
     assert superseded(named("old", T, attached=True), [named("new", T + 10.0)]) is None
     assert superseded(named("old", T, persistent=True), [named("new", T + 10.0)]) is None
     assert superseded(session(T, uid="old"), [session(T + 10.0, uid="new")]) is None
+
+
+OPEN = Connection(OWNER, T, opened=Moment(T, T + 0.5))
+ENDED = msgspec.structs.replace(OPEN, closed=Moment(T + 20, T + 20.5))
+CONTESTED = msgspec.structs.replace(OPEN, contested=True)
+ALONE = Ownership(ALIVE.owners[0], T + 50, True)
+"""Its last owner has ended."""
+
+
+def empty(since: float, until: float) -> Ownership:
+    """Owned by an owner to which nobody was connected in this time, in seconds after T."""
+    return Ownership(ALIVE.owners[0], None, True, Idle(T + since, T + until))
+
+
+@pytest.mark.parametrize(
+    ("pod", "connection", "ownership", "expected"),
+    [
+        (session(), UNHEARD, None, UNKNOWN),
+        (session(), UNHEARD, Ownership(ALIVE.owners[0], None, True), UNKNOWN),
+        (session(), OPEN, None, Presence(True, T + 0.5)),
+        (session(), ENDED, None, Presence(False, T + 20.5)),
+        (session(), CONTESTED, None, UNKNOWN),
+        # With its last owner everything ended, and what ended before did so before.
+        (session(), UNHEARD, ALONE, Presence(False, T + 50)),
+        (session(), OPEN, ALONE, Presence(False, T + 50)),
+        (session(), ENDED, ALONE, Presence(False, T + 20.5)),
+        (session(), msgspec.structs.replace(ENDED, closed=Moment(T + 80, T + 80)), ALONE, Presence(False, T + 50)),
+        # Its first connection says nothing of the later ones to a persistent session.
+        (session(persistent=True), OPEN, None, UNKNOWN),
+        (session(persistent=True), ENDED, None, UNKNOWN),
+        (session(persistent=True), UNHEARD, empty(0, 60), UNKNOWN),
+        (session(persistent=True), ENDED, ALONE, Presence(False, T + 50)),
+        # By what its owners count.
+        (session(), UNHEARD, empty(10, 60), Presence(False, T + 10)),
+        (session(), OPEN, empty(10, 60), Presence(True, T + 0.5)),
+        (session(), ENDED, empty(10, 60), Presence(False, T + 20.5)),
+        (session(), CONTESTED, empty(10, 60), UNKNOWN),
+    ],
+)
+def test_whether_somebody_is_connected(
+    pod: Session, connection: Connection, ownership: Ownership | None, expected: Presence
+) -> None:
+    assert presence(pod, connection, ownership, TOLERANCE) == expected
+
+
+def test_a_count_tells_of_those_who_had_certainly_been_created_when_it_was_asked_for() -> None:
+    made = 1.0 + TOLERANCE  # its creation is cut to a second, by another clock
+    assert deserted(session(), UNHEARD, empty(-9, made - 0.1), TOLERANCE) is None
+    assert deserted(session(), UNHEARD, empty(-9, made), TOLERANCE) == T + made
+    assert deserted(session(), UNHEARD, empty(made + 2, made + 9), TOLERANCE) == T + made + 2
+
+
+@pytest.mark.parametrize(
+    ("pod", "connection", "expected"),
+    [
+        (session(), UNHEARD, True),
+        # A line that is neither the beginning nor the end tells no end.
+        (session(), after(line(Said.CREATED)), True),
+        (session(), OPEN, False),
+        (session(), after(line(Said.DISCONNECTED)), False),
+        (session(), ENDED, False),
+        (session(), Connection(OWNER, T, contested=True), False),
+        (session(), after(line(Said.REMOVE_FAILED)), False),
+        (session(), Connection(superseded=T), False),
+        (session(keep=True), UNHEARD, False),
+        (session(persistent=True), UNHEARD, False),
+        (session(deletion=T), UNHEARD, False),
+        (session(finished=T), UNHEARD, False),
+    ],
+)
+def test_of_whom_nothing_but_a_count_would_tell_the_end(pod: Session, connection: Connection, expected: bool) -> None:
+    assert untold(pod, connection) is expected

@@ -166,8 +166,8 @@ def presence(session: Session, connection: Connection, ownership: Ownership | No
         return UNKNOWN
     if (ended := connection.ended) is not None:
         return Presence(False, ended)
-    if connection.open:
-        return Presence(True, connection.opened.at if connection.opened else None)
+    if connection.open and connection.opened is not None:
+        return Presence(True, connection.opened.at)
     since = deserted(session, connection, ownership, tolerance)
     return UNKNOWN if since is None else Presence(False, since)
 
