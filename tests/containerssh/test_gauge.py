@@ -63,6 +63,16 @@ def test_other_metrics_beside_them_are_nothing() -> None:
     assert plain(others + page('{country="XX"} 1', '{country="XX"} 4') + others) == Count(1, 4)
 
 
+def test_a_country_that_is_no_text_is_one() -> None:
+    body = page('{country="XX"} 1', '{country="XX"} 4').encode().replace(b"XX", b"\xff\xfe")
+    assert parse(body, PLAIN) == Count(1, 4)
+
+
+def test_as_many_lines_as_it_may_have() -> None:
+    countries = "\n".join(f'{{country="{n}"}} 1' for n in range(MOST_LINES // 2 - 1))
+    assert plain(page(countries, countries)) == Count(MOST_LINES // 2 - 1, MOST_LINES // 2 - 1)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,13 +1,14 @@
 """What lines of ContainerSSH's log say, and that nothing else says anything. The lines are recorded ones."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssh_session_gc.containerssh.log import LONGEST_LINE, is_json, parse
+from ssh_session_gc.containerssh.log import LONGEST_LINE, entry, is_json, parse
 from ssh_session_gc.core.connections import Line, Said
 
 STAMP = b"2026-11-25T10:39:00.789244802Z "
-AT = 1795603140.789244802
+AT = 1795603140.789244
 ID = "6be72bf9c12f4a77bf587b99a3f0d244"
 DISCONNECTED = (
     b'{"timestamp":"2026-11-25T10:39:00Z","level":"debug","code":"SSH_DISCONNECTED","message":"Client disconnected",'
@@ -38,6 +39,36 @@ def test_without_the_kubelets_time_its_own_counts() -> None:
     assert said.written == said.at == 1795603140.0
 
 
+@pytest.mark.parametrize(
+    ("stamp", "written"),
+    [
+        (b"2026-11-25T10:39:07Z", 1795603147.0),
+        (b"2026-11-25T10:39:07.5Z", 1795603147.5),
+        # The kubelet writes the time zone of its node.
+        (b"2026-11-25T18:39:07.500000000+08:00", 1795603147.5),
+        (b"2026-11-25T01:09:07-09:30", 1795603147.0),
+    ],
+)
+def test_the_kubelets_time_counts_in_whatever_time_zone(stamp: bytes, written: float) -> None:
+    said = parse(stamp + b" " + DISCONNECTED, None)
+    assert said is not None
+    assert said.written == said.at == written
+
+
+def test_the_longest_line_that_is_read() -> None:
+    line = (STAMP + DISCONNECTED).ljust(LONGEST_LINE)
+    assert parse(line, AT) is not None
+    assert parse(line + b" ", AT) is None
+
+
+def test_an_entry_with_and_without_the_kubelets_time() -> None:
+    for text in (STAMP + GIVING_UP, GIVING_UP):
+        found = entry(text)
+        assert found is not None
+        assert (found.code, found.details.pod_name) == ("KUBERNETES_POD_REMOVE_FAILED", "containerssh-xzzck")
+    assert entry(STAMP + GIVING_UP[1:]) is None
+
+
 def test_giving_up_is_an_error() -> None:
     assert parse(STAMP + GIVING_UP, AT) == Line(Said.REMOVE_FAILED, ID, "containerssh-xzzck", AT, AT)
     assert parse(STAMP + GIVING_UP.replace(b'"error"', b'"debug"'), AT) is None
@@ -61,6 +92,9 @@ def test_what_says_nothing() -> None:
         STAMP + DISCONNECTED + b" " * LONGEST_LINE,
         STAMP + b"\xff" + DISCONNECTED,
         b"yesterday " + DISCONNECTED,
+        b"2026-11-25T10:39:00 " + DISCONNECTED,
+        b"2026-11-25T10:39:00.7.8Z " + DISCONNECTED,
+        b"\xff " + DISCONNECTED,
         DISCONNECTED.replace(b"2026-11-25T10:39:00Z", b"soon"),
     ):
         assert parse(text, AT) is None, text

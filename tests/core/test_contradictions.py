@@ -30,8 +30,10 @@ def owned(since: float, until: float) -> Ownership:
         (session(), ENDED, owned(T, T + 900), set()),
         (session(stamp="a", stamp_name="ssh-a"), OPEN, None, set()),
         (session(stamp="b"), OPEN, None, {Contradiction.STAMP_LOG}),
+        (session(stamp_uid="b"), OPEN, None, set()),
         (session(stamp="b"), msgspec.structs.replace(OPEN, contested=True), None, {Contradiction.LOGS}),
         (session(), REOPENED, None, {Contradiction.REOPENED}),
+        (session(), msgspec.structs.replace(ENDED, opened=ENDED.closed), None, set()),
         (session(), OPEN, owned(T, T + 93), {Contradiction.LOG_GAUGE}),
         (session(), OPEN, owned(T + 10, T + 100), {Contradiction.LOG_GAUGE}),
         # Too young, not for long enough, or kept on purpose.
