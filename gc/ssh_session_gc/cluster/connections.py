@@ -28,11 +28,13 @@ class Connections:
         """Told the uid of the session whose connection is known better; None where many are."""
         self._known: dict[str, Connection] = {}
         """By uid; only of sessions of which something was said."""
-        self._by_id: dict[str, list[str]] = {}
-        """The uids of the sessions of each connection, the first that was seen first."""
+        self._by_id: dict[str, str | tuple[str, ...]] = {}
+        """The uid of each connection's session, or the uids of several, the first that was seen first. Nearly all have
+        one, and a list for each would be a tenth of what is kept of a session."""
         self._ids: dict[str, str] = {}
         """The connection of each session, by uid, as it was when it came."""
-        self._room: OrderedDict[str, dict[Said, tuple[Line, str]]] = OrderedDict()
+        self._room: OrderedDict[tuple[str, str], dict[tuple[Said, str], Line]] = OrderedDict()
+        """Lines about nobody that is there, each with whose it is, by what they are about: see ``_about``."""
 
     def of(self, uid: str) -> Connection:
         """What was said of this session's connection."""
@@ -40,14 +42,13 @@ class Connections:
 
     def hear(self, line: Line, speaker: str) -> None:
         """Takes in a line of this Pod's log."""
-        if line.connection_id:
-            there = self._by_id.get(line.connection_id, ())
-        else:  # so rarely that no index is worth its memory
-            there = [uid for uid in self._ids if self._sessions[uid].name == line.pod_name]
-        told = [uid for uid in there if self._about(line, uid)]
-        if not told:
-            self._keep(line, speaker)
-        for uid in told:
+        _, name = about = _about(line)
+        # Without a connection's id so rarely that no index by name is worth its memory.
+        there = self._of(line.connection_id) if line.connection_id else self._ids
+        meant = [uid for uid in there if name in ("", self._sessions[uid].name)]
+        if not meant:
+            self._keep(about, line, speaker)
+        for uid in meant:
             self._put(uid, heard(self.of(uid), line, speaker))
 
     def changed(self, uid: str | None) -> None:
@@ -80,21 +81,28 @@ class Connections:
         session = self._sessions[uid]
         if uid in self._ids or not session.connection_id:
             return
-        siblings = self._by_id.setdefault(session.connection_id, [])
+        siblings = self._of(session.connection_id)
         known = UNHEARD
         if siblings:  # what was said of their connection is said of this one's, but not what became of themselves
             known = msgspec.structs.replace(self.of(siblings[0]), given_up=None, how=None, superseded=None)
-        for name in (session.connection_id, session.name):
-            for line, speaker in self._room.pop(name, {}).values():
-                if self._about(line, uid):
+        if self._room:
+            connection, name = session.connection_id, session.name
+            for about in ((connection, ""), (connection, name), ("", name)):
+                for (_, speaker), line in self._room.pop(about, {}).items():
                     known = heard(known, line, speaker)
         self._put(uid, known)
-        others = [self._sessions[each] for each in siblings if each in self._sessions]
-        self._supersede(session, others)
-        for other in others:
-            self._supersede(other, [session])
-        siblings.append(uid)
+        if siblings:
+            others = [self._sessions[each] for each in siblings if each in self._sessions]
+            self._supersede(session, others)
+            for other in others:
+                self._supersede(other, [session])
+        self._by_id[session.connection_id] = (*siblings, uid) if siblings else uid
         self._ids[uid] = session.connection_id
+
+    def _of(self, connection_id: str) -> tuple[str, ...]:
+        """The uids of the sessions of a connection."""
+        found = self._by_id.get(connection_id, ())
+        return (found,) if isinstance(found, str) else found
 
     def _supersede(self, session: Session, others: Iterable[Session]) -> None:
         known = self.of(session.uid)
@@ -102,27 +110,27 @@ class Connections:
         if known.superseded is None and (since := superseded(session, others)) is not None:
             self._put(session.uid, msgspec.structs.replace(known, superseded=since))
 
-    def _about(self, line: Line, uid: str) -> bool:
-        """Whether a line is about this session of its connection. What was given up is one of them, by its name."""
-        return not line.said.gives_up or self._sessions[uid].name == line.pod_name
-
     def _put(self, uid: str, known: Connection) -> None:
         if known is not self.of(uid):
             self._known[uid] = known
             self.changes.tell(uid)
 
-    def _keep(self, line: Line, speaker: str) -> None:
-        name = line.connection_id or line.pod_name
-        self._room.setdefault(name, {})[line.said] = line, speaker
-        self._room.move_to_end(name)
+    def _keep(self, about: tuple[str, str], line: Line, speaker: str) -> None:
+        self._room.setdefault(about, {})[line.said, speaker] = line
+        self._room.move_to_end(about)
         while len(self._room) > ROOM + len(self._ids):
             self._room.popitem(last=False)
 
     def _forget(self, uid: str) -> None:
         self._known.pop(uid, None)
         if (name := self._ids.pop(uid, None)) is not None:
-            left = [each for each in self._by_id[name] if each != uid]
+            left = tuple(each for each in self._of(name) if each != uid)
             if left:
                 self._by_id[name] = left
             else:
                 del self._by_id[name]
+
+
+def _about(line: Line) -> tuple[str, str]:
+    """What a line is about: a connection, or one Pod of it, or a Pod alone. What was given up is told by its name."""
+    return line.connection_id, line.pod_name if line.said.gives_up else ""
