@@ -1,6 +1,9 @@
 """Exact ownership by what the owners' logs say."""
 
+import msgspec
+
 from ssh_session_gc.core.connections import Connection, Moment
+from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import OwnerState
 from ssh_session_gc.core.owners import Owners, Span
 from ssh_session_gc.core.ownership import ownership
@@ -34,9 +37,48 @@ def test_the_log_names_the_incarnation_that_ended() -> None:
 
 def test_the_log_names_the_new_incarnation() -> None:
     owned = ownership(session(T + 30), restarted(), TOLERANCE, said_by(A, T + 30))
-    assert owned.since is None
+    assert (owned.since, owned.exact) == (None, True)
     assert owned.owner is not None
-    assert owned.owner.alive
+    assert (owned.owner.pod_uid, owned.owner.alive) == ("a", True)
+
+
+def test_whether_anybody_is_connected_is_asked_of_the_one_that_the_log_names() -> None:
+    known = restarted()
+    runs = {(owner.pod_uid, owner.alive): owner.run for owner in known.owners}
+    a, b = Idle(T + 40, T + 80), Idle(T + 50, T + 90)
+    both = msgspec.structs.replace(known, idle={runs["a", True]: a, runs["b", True]: b})
+    assert ownership(session(T + 30), both, TOLERANCE, said_by(A, T + 30)).idle == a
+    other = msgspec.structs.replace(known, idle={runs["b", True]: b})
+    assert ownership(session(T + 30), other, TOLERANCE, said_by(A, T + 30)).idle is None
+
+
+def test_what_has_yet_to_start_may_have_written_it() -> None:
+    ended = owner_pod("a", terminated=Span(T - 100, T + 10))
+    known = owners_of(ended, owner_pod("b", running=T - 100), at=T + 15)
+    before = ownership(session(T), known, TOLERANCE, said_by(A))
+    assert (before.owner and before.owner.state, before.since) == (OwnerState.ENDED, T + 10)
+    after = ownership(session(T + 10), known, TOLERANCE, said_by(A, T + 10))
+    assert (after.owner and after.owner.state, after.since) == (OwnerState.STARTING, None)
+
+
+def test_of_two_in_the_same_second_the_one_that_lives_is_meant() -> None:
+    known = owners_of(owner_pod("a", running=T + 20, last=Span(T - 100, T + 20)), owner_pod("b", running=T - 100))
+    owned = ownership(session(T + 20), known, TOLERANCE, said_by(A, T + 20))
+    assert (owned.owner and owned.owner.pod_uid, owned.owner and owned.owner.alive) == ("a", True)
+
+
+def test_of_two_that_ended_the_later_one_is_meant() -> None:
+    known = owners_of(
+        owner_pod("a", last=Span(T - 100, T + 10), terminated=Span(T + 10, T + 40), final=True),
+        owner_pod("b", running=T - 100),
+    )
+    assert ownership(session(T + 10), known, TOLERANCE, said_by(A, T + 10)).since == T + 40
+
+
+def test_the_ended_one_wrote_what_is_from_its_last_second_and_made_what_came_within_the_tolerance() -> None:
+    assert ownership(session(T + 19), restarted(), TOLERANCE, said_by(A, T + 19)).since == T + 19
+    assert ownership(session(T + 21), restarted(), TOLERANCE, said_by(A, T + 19)).since == T + 21
+    assert ownership(session(T + 22), restarted(), TOLERANCE, said_by(A, T + 19)).since is None
 
 
 def test_a_line_from_the_second_of_the_restart_is_taken_for_the_new_ones() -> None:

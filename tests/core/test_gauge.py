@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ssh_session_gc.core.connections import UNHEARD, presence
 from ssh_session_gc.core.gauge import Count, Idle, common, counted
-from ssh_session_gc.core.model import Action, Reason, Session
+from ssh_session_gc.core.model import Action, Ownership, Reason, Session
 from ssh_session_gc.core.owners import Owners, Span
+from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge
 from tests.builders import T, owner_pod, owners_of, session
@@ -155,6 +156,7 @@ def test_whoever_an_owner_had_that_has_ended_was_there_until_then() -> None:
     known = owners_of(owner_pod("a", running=T - 100), ended, at=T - 50)
     known = msgspec.structs.replace(known, idle={known.owners[0].run: Idle(T - 50, T + 490)})
     assert [owner.pod_uid for owner in known.owners if owner.alive] == ["a"]
+    assert ownership(session(), known, 2.0) == Ownership(known.owners[0], None, True, Idle(T + 400, T + 490))
     due = T + 400 + GRACE
     assert judge(session(), known, POLICY, T + 500).due == due
     before = msgspec.structs.replace(known, idle={known.owners[0].run: Idle(T - 50, due - 0.1)})

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from ssh_session_gc.core.candidates import NOBODY
 from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.gauge import Idle
-from ssh_session_gc.core.model import Ownership, Session
+from ssh_session_gc.core.model import Incarnation, Ownership, Session
 from ssh_session_gc.core.owners import Owners
 
 
@@ -70,10 +70,10 @@ def by_log(session: Session, known: Owners, connection: Connection, tolerance: f
     if speaker is None or connection.contested:
         return None
     there = [o for o in known.owners if o.pod == speaker and session.stamp_uid in ("", o.pod_uid)]
-    began = [o for o in there if (o.earliest_start if o.started is None else o.started) <= connection.first]
+    began = [o for o in there if _began(o) <= connection.first]
     if not began:
         return None
-    owner = max(began, key=lambda o: (o.alive, o.earliest_start if o.started is None else o.started))
+    owner = max(began, key=lambda o: (o.alive, _began(o)))
     if owner.alive:
         return Ownership(owner, None, True, known.idle.get(owner.run))
     ended = owner.finished or 0.0
@@ -119,3 +119,8 @@ def needs_full_list(sessions: Iterable[Session], known: Owners, tolerance: float
 
 def _unwatched(created: float, known: Owners, tolerance: float) -> bool:
     return created <= known.watched_since + tolerance or created + tolerance >= known.first_gap
+
+
+def _began(owner: Incarnation) -> float:
+    """When it started by its node's clock."""
+    return owner.earliest_start if owner.started is None else owner.started

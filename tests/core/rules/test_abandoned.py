@@ -2,17 +2,20 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 
 from ssh_session_gc.core.connections import UNHEARD, Connection, Moment, Said
 from ssh_session_gc.core.evidence import evidence
+from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Action, Reason, Session
-from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.owners import Owners, Span
+from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules import abandoned
-from ssh_session_gc.core.rules.judge import judge
-from ssh_session_gc.core.rules.rule import Case, Known
-from tests.builders import ALIVE, T, session
+from ssh_session_gc.core.rules.judge import judge, needs_fresh_read
+from ssh_session_gc.core.rules.rule import NEVER, Case, Known
+from tests.builders import ALIVE, TOLERANCE, T, owner_pod, owners_of, session
 from tests.core.strategies import known_owners, policies, sessions
 
 POLICY = Policy()
@@ -24,8 +27,23 @@ GIVEN_UP = Connection(A, T, opened=Moment(T, T), given_up=T + 60.0, how=Said.WAI
 
 def why(connection: Connection, policy: Policy = POLICY, **more: Any) -> str:
     """What the rule says of the session."""
-    case = Case(session(**more), Known(ALIVE, None, connection), policy, T + 300)
-    return abandoned.why(case, abandoned.due(case.session, case.known, policy))
+    there = Case(session(**more), Known(ALIVE, None, connection), policy, T + 300)
+    return abandoned.why(there, abandoned.due(there.session, there.known, policy))
+
+
+def deserted(until: float, *others: str, **late: float) -> Owners:
+    """The owner a, to which nobody has been connected since T + 10 and until so many seconds after T; the same goes
+    for all others: those that run as long, and those that have started so many seconds after T."""
+    known = owners_of(*(owner_pod(uid, created=T - 600, running=T - 590) for uid in ("a", *others)), at=T - 500)
+    for uid, start in late.items():
+        known = known.saw(owner_pod(uid, running=T + start), T + 60)
+    return msgspec.structs.replace(known, idle={owner.run: Idle(T + 10, T + until) for owner in known.owners})
+
+
+def case(owners: Owners, connection: Connection = UNHEARD, **more: Any) -> Case:
+    """A session before the rule, with these owners."""
+    pod = session(**more)
+    return Case(pod, Known(owners, ownership(pod, owners, TOLERANCE, connection), connection), POLICY, T + 300)
 
 
 def test_the_end_of_its_connection() -> None:
@@ -35,6 +53,41 @@ def test_the_end_of_its_connection() -> None:
     assert evidence(session(), late, ALIVE, POLICY, T + 110.5, ENDED) == (
         "its connection ended at 03:00:20Z, as ssh-a logged (SSH_DISCONNECTED), and it is still there"
     )
+
+
+def test_two_counts_that_are_the_grace_apart() -> None:
+    verdict = judge(session(), deserted(100.0), POLICY, T + 101)
+    assert (verdict.action, verdict.reason, verdict.due) == (Action.COLLECT, Reason.ABANDONED, T + 100)
+    assert judge(session(), deserted(99.9), POLICY, T + 101).reason is Reason.OVER_AGE
+    words = "nobody has been connected to ssh-a since 03:00:10Z"
+    done = case(deserted(100.0))
+    counted = f"{words}, as metrics count (containerssh_ssh_current_connections), and it is still there"
+    assert abandoned.evidence(done, late=True) == counted
+    assert abandoned.why(done, T + 100) == f"{counted}; grace 1m30s"
+    assert abandoned.why(case(deserted(50.0)), NEVER) == f"{words}; to be counted again 1m30s later"
+
+
+def test_whose_counts_they_are() -> None:
+    several = deserted(100.0, "b", "c")
+    words = abandoned.evidence(case(several), late=True)
+    assert words.startswith("nobody has been connected to ssh-a or 2 more that could have created it since 03:00:10Z")
+    assert "ssh-a or 1 more that" in abandoned.evidence(case(deserted(100.0, "b")), late=True)
+    # Nobody but the one that the stamp names, or the log.
+    assert "connected to ssh-b since" in abandoned.evidence(case(several, stamp="b"), late=True)
+    assert "connected to ssh-b since" in abandoned.evidence(case(several, Connection("ssh-b", T)), late=True)
+    # One that started as late as it may have counts; one that has ended does not.
+    assert "ssh-a or 1 more that" in abandoned.evidence(case(deserted(100.0, b=TOLERANCE, c=3.0)), late=True)
+    ended = deserted(100.0, "b").saw(owner_pod("b", terminated=Span(T - 590, T + 5), final=True), T + 60)
+    assert "connected to ssh-a since" in abandoned.evidence(case(ended), late=True)
+
+
+def test_only_where_nothing_but_counts_say_so_are_owners_read_afresh() -> None:
+    counted = deserted(300.0)
+    for owners, connection, fresh in ((counted, UNHEARD, True), (ALIVE, ENDED, False), (ALIVE, GIVEN_UP, False)):
+        verdict = judge(session(), owners, POLICY, T + 301, connection)
+        assert verdict.reason is Reason.ABANDONED
+        assert needs_fresh_read(session(), verdict, owners, POLICY, connection) is fresh
+    assert not abandoned.needs_fresh_read(session(), Known(ALIVE, None), POLICY)
 
 
 def test_what_was_given_up() -> None:
@@ -66,6 +119,7 @@ def test_what_protects() -> None:
 
 def test_its_words() -> None:
     assert why(UNHEARD) == "ContainerSSH has not said anything of its connection's end"
+    assert abandoned.evidence(case(ALIVE), late=True) == "ContainerSSH has not said that it is done with it"
     assert why(OPEN) == "its connection is open since 03:00:00Z, as ssh-a logged (SSH_CONNECTED)"
     assert why(ENDED).endswith("and it is still there; grace 1m30s")
     assert why(ENDED, Policy(ownerless=False)) == "off (owner=none)"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ssh_session_gc.core.connections import UNHEARD, Said, deserted
 from ssh_session_gc.core.gauge import CURRENT
 from ssh_session_gc.core.model import Reason, Session
+from ssh_session_gc.core.ownership import by_log
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.rule import NEVER, Case, Known
 from ssh_session_gc.core.times import format_duration
@@ -51,18 +52,18 @@ def evidence(case: Case, *, late: bool) -> str:  # noqa: ARG001 - the same befor
     return _sentence(case, done) if done else "ContainerSSH has not said that it is done with it"
 
 
-def why(case: Case, due: float) -> str:
+def why(case: Case, due: float) -> str:  # noqa: ARG001 - it is due where ContainerSSH is done with it
     """Since when ContainerSSH is done with it, or what it says instead."""
     if not case.policy.ownerless:
         return "off (owner=none)"
     done, connection = _done(case.session, case.known, case.policy), case.known.connection
-    if done is not None and due != NEVER:
+    if done is not None:
         return f"{_sentence(case, done)}; grace {format_duration(case.policy.abandoned_grace)}"
     if connection.contested:
         return "the logs of two owners name its connection: neither counts"
     if connection.open and connection.opened is not None:
-        where = connection.speaker or "its owner"
-        return f"its connection is open since {case.at(connection.opened.at)}, as {where} logged (SSH_CONNECTED)"
+        at, who = case.at(connection.opened.at), connection.speaker
+        return f"its connection is open since {at}, as {who} logged ({Said.CONNECTED})"
     since = deserted(case.session, connection, case.known.ownership, case.policy.clock_tolerance)
     if since is not None:
         grace = format_duration(case.policy.abandoned_grace)
@@ -93,12 +94,11 @@ def _done(session: Session, known: Known, policy: Policy) -> Done | None:
 
 def _sentence(case: Case, done: Done) -> str:
     connection, at, tail = case.known.connection, case.at(done.since), "and it is still there"
-    who = connection.speaker or "its owner"
     match done.how:
         case How.ENDED:
-            return f"{done.how} at {at}, as {who} logged ({Said.DISCONNECTED}), {tail}"
+            return f"{done.how} at {at}, as {connection.speaker} logged ({Said.DISCONNECTED}), {tail}"
         case How.GIVEN_UP:
-            return f"{done.how} at {at}, as {who} logged ({connection.how}), {tail}"
+            return f"{done.how} at {at}, as {connection.speaker} logged ({connection.how}), {tail}"
         case How.SUPERSEDED:
             return f"{done.how} at {at}, {tail}"
     return f"{done.how} to {_counting(case)} since {at}, as metrics count ({CURRENT}), {tail}"
@@ -106,8 +106,10 @@ def _sentence(case: Case, done: Done) -> str:
 
 def _counting(case: Case) -> str:
     """Whose gauges say so: of all that may be alive and could have created it."""
-    ownership = case.known.ownership
-    owner = ownership.owner.pod if ownership is not None and ownership.owner else "its owner"
-    latest = case.session.created + case.policy.clock_tolerance
-    others = sum(each.alive and each.earliest_start <= latest for each in case.known.owners.owners) - 1
-    return f"{owner} or {others} more that could have created it" if others > 0 else owner
+    session, known, tolerance = case.session, case.known, case.policy.clock_tolerance
+    owner = known.ownership.owner.pod if known.ownership is not None and known.ownership.owner else "its owner"
+    if session.stamp_uid or by_log(session, known.owners, known.connection, tolerance):
+        return owner
+    latest = session.created + tolerance
+    others = sum(each.alive and each.earliest_start <= latest for each in known.owners.owners) - 1
+    return f"{owner} or {others} more that could have created it" if others else owner
