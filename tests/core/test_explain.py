@@ -7,7 +7,10 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from ssh_session_gc.core.connections import UNHEARD, Connection, Moment, Presence
+from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.explain import explain
+from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.owners import Owners, Span
 from ssh_session_gc.core.policy import Policy
@@ -109,6 +112,43 @@ def test_of_what_exempts() -> None:
     assert explain(both, ALIVE, Policy(), T + 40).exempt == (keep, gone)
     forced = f"{gone}; deleted again with grace 0 from 03:01:30Z on, if a rule is due (force-after)"
     assert explain(both, ALIVE, Policy(force_after=60.0), T + 40).exempt == (keep, forced)
+
+
+SAID = Connection("ssh-a", T, opened=Moment(T, T), closed=Moment(T + 20, T + 20))
+
+
+def test_of_what_was_said_of_its_connection() -> None:
+    it = explain(session(), ALIVE, POLICY, T + 300, SAID)
+    assert it.verdict == judge(session(), ALIVE, POLICY, T + 300, SAID)
+    assert it.verdict.reason is Reason.ABANDONED
+    assert it.evidence == evidence(session(), it.verdict, ALIVE, POLICY, T + 300, SAID)
+    words = {rule.reason: rule.why for rule in it.rules}[Reason.ABANDONED]
+    assert words == f"{it.evidence}; grace 1m30s"
+    assert it.connection is SAID
+    assert it.presence == Presence(False, T + 20)
+
+
+def test_of_whether_somebody_is_connected() -> None:
+    assert explain(session(), ENDED, POLICY, T + 60).presence == Presence(False, T + 30)
+    idle = msgspec.structs.replace(ALIVE, idle={ALIVE.owners[0].run: Idle(T + 10, T + 20)})
+    assert explain(session(), idle, POLICY, T + 60).presence == Presence(False, T + 10)
+
+
+def test_of_each_owner_that_logs_and_counts() -> None:
+    owners = owners_of(earlier(running=T - 590), earlier("b", running=T - 580), at=T - 500)
+    owners = msgspec.structs.replace(owners, idle={owner.run: Idle(T + 10, T + 20) for owner in owners.owners})
+
+    def told(connection: Connection) -> list[tuple[bool, str]]:
+        return [(each.could, each.why) for each in explain(session(), owners, POLICY, T + 70, connection).candidates]
+
+    running = "was running when it was created, since 02:50:{}Z, and still is"
+    named = "; its log names the session's connection"
+    counts = "; nobody has been connected to it since 03:00:10Z, by its metrics"
+    assert told(UNHEARD) == [(True, running.format(10) + counts), (True, running.format(20) + counts)]
+    assert told(SAID) == [
+        (True, running.format(10) + named + counts),
+        (False, "the log of ssh-a names its connection"),
+    ]
 
 
 @given(sessions(), known_owners(), unknowns, policies, moments)

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssh_session_gc.core.connections import UNHEARD, UNKNOWN, Connection, Moment, Presence
 from ssh_session_gc.core.evidence import evidence
+from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.plan import Plan, Snapshot, Wanted, make
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge
-from tests.builders import T, owner_pod, owners_of, session
+from tests.builders import ALIVE, NOBODY, T, owner_pod, owners_of, session
 from tests.core.strategies import known_owners, moments, policies, sessions, unknowns
 
 
@@ -89,3 +91,25 @@ def test_what_is_never_due_comes_last_the_oldest_first() -> None:
     )
     assert [row.session.name for row in found.rows] == ["d", "c", "a", "b"]
     assert found.summary == {Action.COLLECT: 1, Action.KEEP: 3}
+
+
+def test_what_was_said_of_a_connection_is_its_sessions() -> None:
+    said = Connection("ssh-a", T, opened=Moment(T, T), closed=Moment(T + 20, T + 20))
+    found, now = (named("heard"), named("unheard")), T + 300
+    ended, other = make(Snapshot(found, ALIVE, now, {"heard": said}), Policy(), "ssh-sessions").rows
+    assert ended.verdict == judge(found[0], ALIVE, Policy(), now, said)
+    assert ended.verdict.reason is Reason.ABANDONED
+    assert ended.evidence == evidence(found[0], ended.verdict, ALIVE, Policy(), now, said)
+    assert (ended.connection, ended.presence) == (said, Presence(False, T + 20))
+    assert other.verdict == judge(found[1], ALIVE, Policy(), now)
+    assert (other.connection, other.presence) == (UNHEARD, UNKNOWN)
+
+
+def test_whether_somebody_is_connected_is_told_by_owners_too() -> None:
+    def shown(owners: Owners) -> Presence:
+        (row,) = make(Snapshot((session(),), owners, T + 60), Policy(), "ssh-sessions").rows
+        return row.presence
+
+    assert shown(NOBODY) == Presence(False, T)
+    counted = msgspec.structs.replace(ALIVE, idle={ALIVE.owners[0].run: Idle(T + 10, T + 20)})
+    assert shown(counted) == Presence(False, T + 10)

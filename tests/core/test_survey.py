@@ -1,10 +1,12 @@
 """How many sessions and owners stand where: what the gauges show."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssh_session_gc.core.connections import UNHEARD
-from ssh_session_gc.core.model import Action, OwnerState, Reason, Session, SessionState
+from ssh_session_gc.core.connections import UNHEARD, Connection, Moment
+from ssh_session_gc.core.gauge import Idle
+from ssh_session_gc.core.model import Action, ConnectionState, OwnerState, Reason, Session, SessionState
 from ssh_session_gc.core.owners import Owners, Span
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge
@@ -53,6 +55,24 @@ def test_what_is_counted() -> None:
     assert just_due.longest_due == {Reason.OVER_AGE: 0.5}
     nothing = survey([], Owners(unknown="x"), policy, now)
     assert (nothing.owner_known, nothing.oldest) == (False, 0.0)
+
+
+def test_connections_are_counted_by_what_is_known_of_them() -> None:
+    def counted(owners: Owners, *said: Connection) -> dict[ConnectionState, int]:
+        judged = [(session(), judge(session(), owners, Policy(), T + 60, each), each) for each in said]
+        return survey(judged, owners, Policy(), T + 60).connections
+
+    opened = Connection("ssh-a", T, opened=Moment(T, T))
+    ended = msgspec.structs.replace(opened, closed=Moment(T + 20, T + 20))
+    assert counted(ALIVE, opened, ended, UNHEARD, opened, ended, ended) == {
+        ConnectionState.OPEN: 2,
+        ConnectionState.ENDED: 3,
+        ConnectionState.UNKNOWN: 1,
+    }
+    # By its owners: they have ended, or nobody is connected to them.
+    assert counted(NOBODY, UNHEARD) == {ConnectionState.ENDED: 1}
+    idle = msgspec.structs.replace(ALIVE, idle={ALIVE.owners[0].run: Idle(T + 10, T + 20)})
+    assert counted(idle, UNHEARD, opened) == {ConnectionState.ENDED: 1, ConnectionState.OPEN: 1}
 
 
 def test_stuck_begins_after_a_minute() -> None:

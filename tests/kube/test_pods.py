@@ -56,6 +56,36 @@ def test_a_session_is_the_whole_of_what_its_pod_says() -> None:
     assert pods.session_of(wire_pod(status={"phase": "P" * 100})).phase == "P" * 31 + "…"
 
 
+PREFIX = "containerssh-"
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "connection", "persistent"),
+    [
+        ("containerssh-xzzck", PREFIX, "c0ffee", False),
+        (f"{'p' * 58}xzzck", "p" * 60, "c0ffee", False),
+        # Named on purpose, as the template says or beside it.
+        ("containerssh-xzzck", "", "c0ffee", True),
+        ("containerssh-alice", PREFIX, "c0ffee", True),
+        ("containerssh-xzzckk", PREFIX, "c0ffee", True),
+        ("ours-by-alice-xzzck", "ours-by-carol-", "c0ffee", True),
+        ("containerssh-alice", PREFIX, "", False),
+    ],
+)
+def test_what_is_named_on_purpose_is_persistent(name: str, prefix: str, connection: str, persistent: bool) -> None:
+    labels = {"containerssh_connection_id": connection}
+    told = session_of(wire_pod(metadata={"name": name, "generateName": prefix, "labels": labels}))
+    assert told.persistent is persistent
+
+
+def test_a_program_that_is_the_container_itself_reads_once() -> None:
+    def attached(*once: bool) -> bool:
+        containers = [{"name": f"c{number}", "stdinOnce": each} for number, each in enumerate(once)]
+        return session_of(wire_pod(spec={"containers": containers})).attached
+
+    assert [attached(), attached(False), attached(True), attached(False, True)] == [False, False, True, True]
+
+
 @pytest.mark.parametrize("text", ["1", "t", "true", "True", "TRUE"])
 def test_keep(text: str) -> None:
     assert session_of(annotated(**{KEEP: text})).keep
@@ -198,6 +228,21 @@ def test_an_owner_is_the_whole_of_what_its_pod_says() -> None:
     assert (told.name, told.uid, told.created, told.container) == ("containerssh-abcde", "u", T, "shell")
     assert (told.running, told.terminated, told.last, told.first) == (T + 9, None, None, True)
     assert (told.final, told.terminating, told.unreachable, told.clock_ahead) == (False, False, False, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("fd00:0::1", "fd00::1"),
+        ("", ""),
+        ("fe80::1%eth0", ""),
+        ("10.1.2.3:80/x?", ""),
+        (None, ""),
+    ],
+)
+def test_an_address_is_one(text: str | None, address: str) -> None:
+    assert owner_pod(wire_pod(status={"podIP": text}), "shell").address == address
 
 
 def test_an_owner_that_was_restarted() -> None:

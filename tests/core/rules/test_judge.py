@@ -3,11 +3,12 @@
 import msgspec
 from hypothesis import given
 
+from ssh_session_gc.core.connections import UNHEARD
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.core.rules.judge import judge
+from ssh_session_gc.core.rules.judge import judge, needs_fresh_read
 from tests.builders import ALIVE, NOBODY, TOLERANCE, T, owner_pod, owners_of, session
 from tests.core.strategies import instants, known_owners, policies, sessions
 
@@ -82,3 +83,15 @@ def test_those_that_nothing_will_end_are_shown_with_their_owner() -> None:
         verdict = judge(it, owners, policy, T + 20)
         assert (verdict.action, verdict.reason, verdict.due, verdict.force) == (Action.KEEP, None, None, False)
         assert verdict.ownership == ownership(it, owners, TOLERANCE)
+
+
+def test_owners_are_read_afresh_only_before_somebody_dies_of_having_none() -> None:
+    for s, owners, reason, fresh in (
+        (session(), NOBODY, Reason.OWNERLESS, True),
+        (session(), ALIVE, Reason.OVER_AGE, False),
+        (session(phase="Failed", finished=T + 9), ALIVE, Reason.FINISHED, False),
+        (session(keep=True), NOBODY, None, False),
+    ):
+        found = judge(s, owners, Policy(), T + 60)
+        assert found.reason is reason
+        assert needs_fresh_read(s, found, owners, Policy(), UNHEARD) is fresh
