@@ -4,9 +4,11 @@ import msgspec
 
 from ssh_session_gc.core.connections import Connection, Moment
 from ssh_session_gc.core.gauge import Idle
-from ssh_session_gc.core.model import OwnerState
+from ssh_session_gc.core.model import Action, OwnerState, Reason
 from ssh_session_gc.core.owners import Owners, Span
 from ssh_session_gc.core.ownership import ownership
+from ssh_session_gc.core.policy import Policy
+from ssh_session_gc.core.rules.judge import judge
 from tests.builders import T, owner_pod, owners_of, session
 
 TOLERANCE = 2.0
@@ -33,6 +35,12 @@ def test_the_log_names_the_incarnation_that_ended() -> None:
     assert owned.owner is not None
     assert (owned.owner.pod_uid, owned.owner.state) == ("a", OwnerState.ENDED)
     assert (owned.since, owned.exact) == (T + 19, True)
+
+
+def test_whoever_loses_the_owner_that_a_log_names_is_ownerless() -> None:
+    verdict = judge(session(T), restarted(), Policy(), T + 79, said_by(A))
+    assert (verdict.action, verdict.reason, verdict.due) == (Action.COLLECT, Reason.OWNERLESS, T + 79)
+    assert judge(session(T), restarted(), Policy(), T + 79).reason is Reason.OVER_AGE
 
 
 def test_the_log_names_the_new_incarnation() -> None:
