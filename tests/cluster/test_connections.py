@@ -111,6 +111,14 @@ def test_a_session_without_a_connection_is_nobodys() -> None:
     assert known.told == []
 
 
+def test_the_end_of_a_connection_is_that_of_all_its_sessions_whatever_pod_the_line_names() -> None:
+    known = Known()
+    known.add("x", attached=True)
+    known.add("y", attached=True)
+    known.connections.hear(line(Said.DISCONNECTED, at=T + 5, pod="pod-y"), A)
+    assert [known.connections.of(uid).ended for uid in "xy"] == [T + 5, T + 5]
+
+
 def test_what_was_given_up_is_one_of_a_connections_sessions() -> None:
     known = Known()
     known.add("x", attached=True)

@@ -68,6 +68,11 @@ def test_a_country_that_is_no_text_is_one() -> None:
     assert parse(body, PLAIN) == Count(1, 4)
 
 
+def test_every_country_on_earth_may_have_connected() -> None:
+    countries = "\n".join(f'{{country="{n}"}} 1' for n in range(250))
+    assert plain(page(countries, countries)) == Count(250, 250)
+
+
 def test_as_many_lines_as_it_may_have() -> None:
     countries = "\n".join(f'{{country="{n}"}} 1' for n in range(MOST_LINES // 2 - 1))
     assert plain(page(countries, countries)) == Count(MOST_LINES // 2 - 1, MOST_LINES // 2 - 1)

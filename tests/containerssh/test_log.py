@@ -1,5 +1,8 @@
 """What lines of ContainerSSH's log say, and that nothing else says anything. The lines are recorded ones."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +24,15 @@ GIVING_UP = (
     b'"authenticatedUsername":"alice","backend":"kubernetes","connectionId":"6be72bf9c12f4a77bf587b99a3f0d244",'
     b'"module":"backend","podName":"containerssh-xzzck","remoteAddr":"10.244.0.1","username":"alice"}}'
 )
+
+
+REAL = Path(__file__).parents[1] / "data" / "recordings" / "real"
+
+
+def test_every_kind_of_line_is_among_the_recorded_ones() -> None:
+    recorded = (json.loads(entry) for path in REAL.glob("*.jsonl") for entry in path.read_text().splitlines())
+    lines = (parse(each["line"].encode(), None) for each in recorded if "line" in each)
+    assert {line.said for line in lines if line is not None} == set(Said)
 
 
 def test_a_disconnect() -> None:
@@ -96,6 +108,7 @@ def test_what_says_nothing() -> None:
         b"2026-11-25T10:39:00.7.8Z " + DISCONNECTED,
         b"\xff " + DISCONNECTED,
         DISCONNECTED.replace(b"2026-11-25T10:39:00Z", b"soon"),
+        DISCONNECTED.replace(b"2026-11-25T10:39:00Z", b"2026-11-25T10:39:00"),
     ):
         assert parse(text, AT) is None, text
 

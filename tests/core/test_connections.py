@@ -79,6 +79,12 @@ def test_a_line_that_comes_again_later_changes_nothing() -> None:
 
 def test_a_connection_that_is_opened_after_its_end_is_open() -> None:
     assert after(line(Said.DISCONNECTED, 1.0), line(Said.CONNECTED, 2.0)).open is True
+    # However late it was heard that it had ended.
+    assert after(line(Said.CONNECTED, 2.0), line(Said.DISCONNECTED, 1.0, late=90.0)).open is True
+
+
+def test_a_connection_that_is_opened_in_the_moment_of_its_end_has_ended() -> None:
+    assert after(line(Said.CONNECTED, 1.0), line(Said.DISCONNECTED, 1.0)).open is False
 
 
 def test_of_what_two_owners_claim_nothing_is_known() -> None:

@@ -149,6 +149,8 @@ def test_of_each_owner_that_logs_and_counts() -> None:
         (True, running.format(10) + named + counts),
         (False, "the log of ssh-a names its connection"),
     ]
+    (ended,) = explain(session(), ENDED, POLICY, T + 70, SAID).candidates
+    assert ended.why == f"was running when it was created, but ended at 03:00:30Z{named}"
 
 
 @given(sessions(), known_owners(), unknowns, policies, moments)

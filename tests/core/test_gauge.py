@@ -151,6 +151,17 @@ def test_an_owner_that_does_not_say_may_have_it() -> None:
     assert judge(session(stamp="b"), with_idle(idle, None), POLICY, T + 600).action is Action.KEEP
 
 
+def test_what_a_run_counted_says_nothing_of_the_next_one() -> None:
+    before = owners_of(owner_pod("a", created=T - 100, running=T - 90), at=T - 50)
+    (run,) = (owner.run for owner in before.owners)
+    after = before.saw(owner_pod("a", created=T - 100, running=T - 20, last=Span(T - 90, T - 21)), T - 10)
+    after = msgspec.structs.replace(after, idle={run: Idle(T - 50, T + 500)})
+    assert judge(session(), after, POLICY, T + 600).action is Action.KEEP
+    (now,) = (owner.run for owner in after.owners if owner.alive)
+    known = msgspec.structs.replace(after, idle={now: Idle(T - 10, T + 500)})
+    assert judge(session(), known, POLICY, T + 600).action is Action.COLLECT
+
+
 def test_whoever_an_owner_had_that_has_ended_was_there_until_then() -> None:
     ended = owner_pod("b", terminated=Span(T - 100, T + 400), final=True)
     known = owners_of(owner_pod("a", running=T - 100), ended, at=T - 50)

@@ -81,6 +81,12 @@ def test_whose_counts_they_are() -> None:
     assert "connected to ssh-a since" in abandoned.evidence(case(ended), late=True)
 
 
+def test_a_log_that_names_one_that_had_ended_before_names_nobody() -> None:
+    ended = owner_pod("ended", created=T - 600, terminated=Span(T - 590, T - 10), final=True)
+    it = case(deserted(100.0, "b").saw(ended, T - 5), Connection("ssh-ended", T - 20))
+    assert "connected to ssh-a or 1 more that" in abandoned.evidence(it, late=True)
+
+
 def test_only_where_nothing_but_counts_say_so_are_owners_read_afresh() -> None:
     counted = deserted(300.0)
     for owners, connection, fresh in ((counted, UNHEARD, True), (ALIVE, ENDED, False), (ALIVE, GIVEN_UP, False)):
@@ -93,7 +99,8 @@ def test_only_where_nothing_but_counts_say_so_are_owners_read_afresh() -> None:
 def test_what_was_given_up() -> None:
     verdict = judge(session(), ALIVE, POLICY, T + 200, GIVEN_UP)
     assert (verdict.reason, verdict.due) == (Reason.ABANDONED, T + 150.0)
-    assert "gave it up at 03:01:00Z, as ssh-a logged (KUBERNETES_POD_WAIT_FAILED)" in why(GIVEN_UP)
+    said = "ContainerSSH gave it up at 03:01:00Z, as ssh-a logged (KUBERNETES_POD_WAIT_FAILED), and it is still there"
+    assert why(GIVEN_UP) == f"{said}; grace 1m30s"
 
 
 def test_a_newer_pod() -> None:
