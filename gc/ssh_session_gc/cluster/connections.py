@@ -29,8 +29,8 @@ class Connections:
         self._known: dict[str, Connection] = {}
         """By uid; only of sessions of which something was said."""
         self._by_id: dict[str, str | tuple[str, ...]] = {}
-        """The uid of each connection's session, or the uids of several, the first that was seen first. Nearly all have
-        one, and a list for each would be a tenth of what is kept of a session."""
+        """The uid of each connection's session, or the uids of several, the first that was seen first. Nearly all
+        have one, and a list for each would be a tenth of what is kept of a session."""
         self._ids: dict[str, str] = {}
         """The connection of each session, by uid, as it was when it came."""
         self._room: OrderedDict[tuple[str, str], dict[tuple[Said, str], Line]] = OrderedDict()

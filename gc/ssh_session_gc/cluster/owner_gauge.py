@@ -9,8 +9,9 @@ nor its slowness costs more than the limits here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import aiohttp
 
@@ -92,6 +93,14 @@ _HEADERS = {
 }
 
 
+class Answer(NamedTuple):
+    """What an owner counted, and when it was asked and answered."""
+
+    counts: Count
+    asked: float
+    came: float
+
+
 class OwnerGauge:
     """Asks the owners once in a while, as long as there are sessions whose end nothing else would tell."""
 
@@ -113,6 +122,8 @@ class OwnerGauge:
         """Told when ``idle`` has changed."""
         self.idle: dict[Run, Idle] = {}
         """When nobody was connected to whom; only of those who have nobody at present. Replaced, never changed."""
+        self._moved = False
+        """Whether the clock has moved since the present round began."""
         if settings.owner_metrics_port and settings.policy.ownerless:
             metrics.synced(self.stream, synced=False)
 
@@ -120,42 +131,49 @@ class OwnerGauge:
         """Asks until cancelled."""
         async with client() as http:
             while True:
-                answers = await asyncio.gather(*(self._ask(http, owner) for owner in self._to_ask()))
-                if self._owners.has_synced and all(answers):
+                owners, self._moved = self._to_ask(), False
+                answers = await asyncio.gather(*(self._ask(http, owner) for owner in owners))
+                self._settle(() if self._moved else zip(owners, answers, strict=True))
+                if self._owners.has_synced and None not in answers:
                     self._report.restored()
                 await asyncio.sleep(PAUSE)
 
     def clock_moved(self) -> None:
-        """Forgets what was dated by the API server's clock, which was set."""
-        self._settle({})
+        """Forgets what was dated by the API server's clock, which was set, and what is being asked."""
+        self._moved = True
+        self._replace({})
 
     def _to_ask(self) -> Sequence[Incarnation]:
         said = self._connections.of
         needed = any(untold(session, said(uid)) for uid, session in self._sessions.by_uid.items())
-        running = [owner for owner in self._owners.known.owners if owner.state is OwnerState.RUNNING]
-        alive = {owner.run for owner in self._owners.known.owners if owner.alive}
-        self._settle({run: idle for run, idle in self.idle.items() if run in alive})
-        return running if needed else ()
+        return [owner for owner in self._owners.known.owners if owner.state is OwnerState.RUNNING] if needed else ()
 
-    async def _ask(self, http: aiohttp.ClientSession, owner: Incarnation) -> bool:
-        """Asks one owner. Returns whether it said anything that counts."""
+    async def _ask(self, http: aiohttp.ClientSession, owner: Incarnation) -> Answer | None:
+        """Asks one owner; None where it says nothing that counts."""
         asked = self._time.now()
         try:
             count = await ask(http, owner, self._port)
         except Uncounted as error:
             self._report.interrupted(error.cause, str(error), _HINT)
             self._report.lost()
-            return False
-        came, run = self._time.now(), owner.run
+            return None
+        came = self._time.now()
         self._metrics.event(self.stream, came)
-        # One that has restarted meanwhile may have been asked before or after it.
-        if any(each.run == run and each.alive for each in self._owners.known.owners):
-            idle = counted(self.idle.get(run), count, asked, came)
-            others = {each: stretch for each, stretch in self.idle.items() if each != run}
-            self._settle(others if idle is None else {**others, run: idle})
-        return True
+        return Answer(count, asked, came)
 
-    def _settle(self, idle: dict[Run, Idle]) -> None:
+    def _settle(self, answers: Iterable[tuple[Incarnation, Answer | None]]) -> None:
+        """Takes in what came of a round. Of whoever has ended, or restarted, meanwhile nothing is kept: it may have
+        been asked before or after that."""
+        alive = {owner.run for owner in self._owners.known.owners if owner.alive}
+        idle = {run: stretch for run, stretch in self.idle.items() if run in alive}
+        for owner, answer in answers:
+            if answer is not None and owner.run in alive:
+                stretch = counted(idle.pop(owner.run, None), *answer)
+                if stretch is not None:
+                    idle[owner.run] = stretch
+        self._replace(idle)
+
+    def _replace(self, idle: dict[Run, Idle]) -> None:
         if idle != self.idle:
             self.idle = idle
             self.changes.tell(None)

@@ -111,6 +111,14 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
             found.setdefault(owner.pod_uid, []).append((-math.inf if owner.first else owner.earliest_start, owner))
         return {uid: Candidates(owners, self.idle) for uid, owners in found.items()}
 
+    @cached_property
+    def by_name(self) -> Mapping[str, tuple[Incarnation, ...]]:
+        """By the Pod's name, the incarnations in it. Several Pods may have had a name, one after the other."""
+        found: dict[str, tuple[Incarnation, ...]] = {}
+        for owner in self.owners:
+            found[owner.pod] = (*found.get(owner.pod, ()), owner)
+        return found
+
     def saw(self, pod: OwnerPod, at: float) -> "Owners":
         """Adds what this Pod says at ``at``."""
         before = tuple(o for o in self.owners if o.pod_uid == pod.uid)

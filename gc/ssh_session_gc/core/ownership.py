@@ -69,8 +69,11 @@ def by_log(session: Session, known: Owners, connection: Connection, tolerance: f
     speaker = connection.speaker
     if speaker is None or connection.contested:
         return None
-    there = [o for o in known.owners if o.pod == speaker and session.stamp_uid in ("", o.pod_uid)]
-    began = [o for o in there if _began(o) <= connection.first]
+    began = [
+        owner
+        for owner in known.by_name.get(speaker, ())
+        if _began(owner) <= connection.first and session.stamp_uid in ("", owner.pod_uid)
+    ]
     if not began:
         return None
     owner = max(began, key=lambda o: (o.alive, _began(o)))

@@ -88,8 +88,10 @@ def _done(session: Session, known: Known, policy: Policy) -> Done | None:
         since = deserted(session, connection, ownership, policy.clock_tolerance)
         if since is not None and ownership.idle.until >= since + policy.abandoned_grace:
             found.append(Done(since, How.DESERTED))
+    if not found:
+        return None
     # What was over before it was created leaves it the whole grace.
-    return min((Done(max(each.since, session.created), each.how) for each in found), default=None)
+    return min(Done(max(each.since, session.created), each.how) for each in found)
 
 
 def _sentence(case: Case, done: Done) -> str:
