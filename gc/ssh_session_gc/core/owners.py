@@ -32,7 +32,7 @@ import msgspec
 
 from ssh_session_gc.core.candidates import Candidates
 from ssh_session_gc.core.gauge import Idle
-from ssh_session_gc.core.model import Incarnation, OwnerState, Run
+from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Run
 
 REMEMBERED = 256
 """Ended incarnations kept in memory. Forgetting older ones can only move ``since`` of sessions that have been
@@ -82,6 +82,16 @@ class Gap(NamedTuple):
     end: float
 
 
+class Writer(NamedTuple):
+    """An incarnation, as one that may have written a line of a log."""
+
+    began: float
+    """When it started by its node's clock, which is that of the line as well."""
+    owner: Incarnation
+    owned: Ownership | None
+    """The ownership by it, if it lives. Sessions share this object."""
+
+
 class Owners(msgspec.Struct, frozen=True, dict=True):
     """Everything known of the owners. A value: each new fact makes a new one."""
 
@@ -112,11 +122,16 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
         return {uid: Candidates(owners, self.idle) for uid, owners in found.items()}
 
     @cached_property
-    def by_name(self) -> Mapping[str, tuple[Incarnation, ...]]:
-        """By the Pod's name, the incarnations in it. Several Pods may have had a name, one after the other."""
-        found: dict[str, tuple[Incarnation, ...]] = {}
+    def by_name(self) -> Mapping[str, list["Writer"]]:
+        """By the Pod's name, the incarnations that may have written a line of its log: who lives first, and then the
+        youngest. Several Pods may have had a name, one after the other."""
+        found: dict[str, list[Writer]] = {}
         for owner in self.owners:
-            found[owner.pod] = (*found.get(owner.pod, ()), owner)
+            began = owner.earliest_start if owner.started is None else owner.started
+            owned = Ownership(owner, None, True, self.idle.get(owner.run)) if owner.alive else None
+            found.setdefault(owner.pod, []).append(Writer(began, owner, owned))
+        for writers in found.values():
+            writers.sort(key=lambda writer: (not writer.owner.alive, -writer.began))
         return found
 
     def saw(self, pod: OwnerPod, at: float) -> "Owners":

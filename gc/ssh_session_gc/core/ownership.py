@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from ssh_session_gc.core.candidates import NOBODY
 from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.gauge import Idle
-from ssh_session_gc.core.model import Incarnation, Ownership, Session
+from ssh_session_gc.core.model import Ownership, Session
 from ssh_session_gc.core.owners import Owners
 
 
@@ -66,19 +66,15 @@ def by_log(session: Session, known: Owners, connection: Connection, tolerance: f
     elsewhere. Where two could have written it, it is taken for that of the younger one, which may be alive. The stamp
     is worth more than the log.
     """
-    speaker = connection.speaker
-    if speaker is None or connection.contested:
+    if connection.speaker is None or connection.contested:
         return None
-    began = [
-        owner
-        for owner in known.by_name.get(speaker, ())
-        if _began(owner) <= connection.first and session.stamp_uid in ("", owner.pod_uid)
-    ]
-    if not began:
+    for began, owner, owned in known.by_name.get(connection.speaker, ()):  # noqa: B007 - it is what was found
+        if began <= connection.first and session.stamp_uid in ("", owner.pod_uid):
+            break
+    else:
         return None
-    owner = max(began, key=lambda o: (o.alive, _began(o)))
-    if owner.alive:
-        return Ownership(owner, None, True, known.idle.get(owner.run))
+    if owned is not None:
+        return owned
     ended = owner.finished or 0.0
     if not owner.confirmed or connection.first > ended or session.created > ended + tolerance:
         # Its Pod only vanished; or somebody wrote it, and made the session, whom no status tells of (yet).
@@ -122,8 +118,3 @@ def needs_full_list(sessions: Iterable[Session], known: Owners, tolerance: float
 
 def _unwatched(created: float, known: Owners, tolerance: float) -> bool:
     return created <= known.watched_since + tolerance or created + tolerance >= known.first_gap
-
-
-def _began(owner: Incarnation) -> float:
-    """When it started by its node's clock."""
-    return owner.earliest_start if owner.started is None else owner.started
