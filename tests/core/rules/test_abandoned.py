@@ -88,8 +88,8 @@ def test_a_log_that_names_one_that_had_ended_before_names_nobody() -> None:
 
 
 def test_only_where_nothing_but_counts_say_so_are_owners_read_afresh() -> None:
-    counted = deserted(300.0)
-    for owners, connection, fresh in ((counted, UNHEARD, True), (ALIVE, ENDED, False), (ALIVE, GIVEN_UP, False)):
+    counted, said = deserted(300.0), msgspec.structs.replace(ENDED, closed=Moment(T + 5, T + 5))
+    for owners, connection, fresh in ((counted, UNHEARD, True), (counted, said, False), (ALIVE, GIVEN_UP, False)):
         verdict = judge(session(), owners, POLICY, T + 301, connection)
         assert verdict.reason is Reason.ABANDONED
         assert needs_fresh_read(session(), verdict, owners, POLICY, connection) is fresh
