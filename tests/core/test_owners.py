@@ -26,6 +26,12 @@ def test_starting_narrows_down_to_the_start_when_it_runs() -> None:
     assert ownership(session(T + 5), owners, TOLERANCE).since is not None
 
 
+def test_only_while_it_runs_has_an_owner_an_address() -> None:
+    owners = owners_of(owner_pod(running=T + 5, address="10.1.2.3"), at=T + 10)
+    assert [owner.address for owner in owners.owners] == ["10.1.2.3"]
+    assert [owner.address for owner in owners.lost("a", T + 20).owners] == [""]
+
+
 def test_a_restart_in_place_ends_one_owner_and_starts_another() -> None:
     owners = owners_of(owner_pod(running=T + 5), at=T + 10)
     owners = owners.saw(owner_pod(terminated=Span(T + 5, T + 100, "exit 137, Error")), T + 101)
