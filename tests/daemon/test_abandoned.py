@@ -1,12 +1,15 @@
 """Sessions that a living ContainerSSH left behind: seen in its log, collected, and nobody else."""
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import PODS
+from ssh_session_gc.sandbox.node.logs import LogLine
 from tests.daemon.scene import OWNERS, restricted_scene, scene
 from tests.harness import running
 from tests.support import advance, eventually
@@ -95,6 +98,22 @@ async def test_a_log_that_breaks_off_is_taken_up_again(tmp_path: Path) -> None:
         s.world.leave(bob)
         await advance(150)
         await s.collected(alice="Abandoned", bob="Abandoned")
+
+
+async def test_a_log_in_another_time_zone_is_taken_up_where_it_was(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        [alice] = await s.open("alice")
+        log = s.world.containerssh.replicas[0].process.log
+        at = datetime.fromtimestamp(log.now(), timezone(timedelta(hours=5, minutes=30))).isoformat()
+        log.add(LogLine(log.now(), b"{}", at))
+        await advance(2)
+        s.world.faults.cut_watches(resource="pods/log")
+        s.world.leave(alice)
+        await advance(5)
+        [*_, again] = [each.path for each in s.world.server.requests if each.resource == "pods/log"]
+        assert parse_qs(urlsplit(again).query)["sinceTime"] == [at]
+        await advance(100)
+        await s.collected(alice="Abandoned")
 
 
 async def test_a_line_of_a_strangers_does_not_spoil_where_to_go_on(tmp_path: Path) -> None:

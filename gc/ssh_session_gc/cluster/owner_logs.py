@@ -30,8 +30,8 @@ from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
 log = structlog.stdlib.get_logger()
 
-_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z) ")
-"""The time that the kubelet writes before each line."""
+_STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) ")
+"""The time that the kubelet writes before each line, in its node's time zone."""
 DRAIN = 10.0
 """Seconds that a log gets to end once its run is over."""
 SAMPLE = 20
