@@ -99,3 +99,11 @@ def test_what_is_no_dump(
 def test_a_broken_dump_raises_cannot_read_only() -> None:
     with pytest.raises(CannotRead):
         planned(b"{")
+
+
+@pytest.mark.parametrize(
+    "deep", ["a: " + "[" * 100_000, "- " * 100_000 + "x", "x: " + "{a: " * 50_000, "? " * 100_000]
+)
+def test_what_is_nested_without_end_is_one_line(deep: str) -> None:
+    with pytest.raises(CannotRead, match=r"^dump\.json is neither JSON nor YAML: "):
+        planned(deep.encode())

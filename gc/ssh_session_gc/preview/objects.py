@@ -11,6 +11,7 @@ checked here, and what else an object says is checked when it is read (``dump``)
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -123,9 +124,25 @@ def _documents(data: bytes, source: str) -> Iterator[Any]:
 
 def _yaml(text: str, source: str) -> Iterable[Any]:
     try:
+        _refuse_depth(text)
         yield from (each for each in yaml.load_all(text, _Loader) if each is not None)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise CannotRead(f"{source} is neither JSON nor YAML: {' '.join(str(error).split())}") from None
+
+
+def _refuse_depth(text: str) -> None:
+    """Raises YAMLError for what is nested so deeply that libyaml's composer would overrun its stack, and end the
+    program. Its events come without that; only what may be so deep is looked at, as they take their time."""
+    if text.count("[") + text.count("{") < DEEPEST and not _DEEP_LINE.search(text):
+        return
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise yaml.YAMLError("it is nested too deeply")
 
 
 def _json(text: str, source: str) -> Iterable[Any]:
@@ -143,6 +160,11 @@ def _end_of_space(text: str, at: int) -> int:
     while at < len(text) and text[at].isspace():
         at += 1
     return at
+
+
+DEEPEST = 200
+"""Levels of an object. A Pod has a dozen."""
+_DEEP_LINE = re.compile(rf"^[ ?-]{{{DEEPEST},}}", re.MULTILINE)
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
