@@ -94,6 +94,7 @@ Pod sees what the daemon sees. All are given, so that the Deployment says what h
 {{- $config := .Values.config -}}
 {{- $names := list "sessionNamespace" "sessionSelector" (empty $config.ownerSelector | ternary "owner" "ownerSelector") "ownerLogs" "ownerMetricsPort" -}}
 {{- if $config.ownerSelector }}{{ $names = append $names "ownerNamespace" }}{{ end -}}
+{{- if $config.sessionContainer }}{{ $names = append $names "sessionContainer" }}{{ end -}}
 {{- if $config.ownerContainer }}{{ $names = append $names "ownerContainer" }}{{ end -}}
 {{- range concat $names (include "ssh-session-gc.durations" . | fromYamlArray) }}
 - name: SSH_SESSION_GC_{{ snakecase . | upper }}
@@ -219,10 +220,10 @@ volumeMounts:
 {{- range include "ssh-session-gc.durations" . | fromYamlArray -}}
 {{- $text := toString (get $config .) -}}
 {{- $zero := toDate "2006-01-02" "2000-01-01" -}}
-{{/* Go reads the duration, and leaves the date as it was where it cannot. */}}
-{{- $later := dateModify (printf "+1ns%s" $text) $zero -}}
+{{/* Go reads the duration, and leaves the date as it was where it cannot. It knows no days: hours are as good here. */}}
+{{- $later := dateModify (printf "+1ns%s" (regexReplaceAll "[dw]" $text "h")) $zero -}}
 {{- if and (ne $text "0") (eq $later.UnixNano $zero.UnixNano) -}}
-{{- fail (printf "config.%s: %q is no duration: write it as 90s, 15m or 1h30m" . $text) -}}
+{{- fail (printf "config.%s: %q is no duration: write it as 90s, 15m, 1h30m or 2d" . $text) -}}
 {{- end -}}
 {{- if and (eq . "deletionGrace") (ne $later.Nanosecond 1) -}}
 {{- fail (printf "config.deletionGrace: %q is no whole number of seconds" $text) -}}

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from ssh_session_gc.core.model import CONNECTION_ID
 from ssh_session_gc.core.names import parse_name
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.resources import DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Resource
@@ -64,7 +65,9 @@ class Settings:
     off."""
 
     session_namespace: str = "ssh-sessions"
-    session_selector: str = "containerssh.io/session=true"
+    session_selector: str = CONNECTION_ID
+    session_container: str = ""
+    """Name or number of the container in which the shell is; with "" the first."""
     owner: OwnerRef | None = OwnerRef("deployment", "containerssh", "containerssh")
     owner_selector: str = ""
     owner_namespace: str = "containerssh"

@@ -21,7 +21,7 @@ OLD = 7200.0
 """An age in seconds at which the CronJob deletes."""
 LOOP = """
 cutoff=$(date -u -d "$CUTOFF" +%Y-%m-%dT%H:%M:%SZ)
-"$KUBECTL" get pods -n ssh-sessions -l containerssh.io/session=true --field-selector=status.phase=Running \
+"$KUBECTL" get pods -n ssh-sessions -l containerssh_connection_id --field-selector=status.phase=Running \
   -o jsonpath='{range .items[*]}{.metadata.name}{"\\t"}{.metadata.creationTimestamp}{"\\n"}{end}' |
 while IFS=$'\\t' read -r name created; do
   if [ "$created" \\< "$cutoff" ]; then

@@ -25,7 +25,7 @@ from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listing import PAGE, Collection, list_all
-from ssh_session_gc.kube.pods import SESSIONS
+from ssh_session_gc.kube.pods import sessions
 from ssh_session_gc.kube.resources import PODS, Resource
 from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.settings import Settings
@@ -181,7 +181,7 @@ async def _indexed(pages: list[bytes]) -> float:
     api = cast(Api, PlayedServer(pages))
     cluster = Cluster(Settings(owner_logs=False), api, Metrics(dry_run=False))
     begun = time.process_time()
-    listing = await list_all(api, Collection(PODS, pods.SESSIONS, SESSIONS))
+    listing = await list_all(api, Collection(PODS, pods.SESSIONS, sessions("")))
     cluster.sessions.listed(listing.items, listing.broken)
     return time.process_time() - begun
 

@@ -21,7 +21,7 @@ Object = dict[str, Any]
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "crash.jsonl"
 SESSIONS, OWNERS = "ssh-sessions", "containerssh"
 """The namespaces."""
-SELECTOR = "containerssh.io/session=true"
+SELECTOR = "containerssh_connection_id"
 AGE = 600.0
 """The default age of sessions in seconds, at which no rule is near."""
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"

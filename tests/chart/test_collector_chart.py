@@ -446,7 +446,7 @@ def test_the_defaults_are_the_programs() -> None:
     said = {
         name for name in run_options() if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
-    assert said == {*run_options()} - {"owner_selector", "owner_namespace", "owner_container"}
+    assert said == {*run_options()} - {"owner_selector", "owner_namespace", "owner_container", "session_container"}
 
 
 @pytest.mark.parametrize(
@@ -458,6 +458,8 @@ def test_the_defaults_are_the_programs() -> None:
         ("owner", "none", "none"),
         ("ownerSelector", 'app=x,note!="y"', 'app=x,note!="y"'),
         ("ownerContainer", "sshd", "sshd"),
+        ("sessionContainer", "shell", "shell"),
+        ("sessionContainer", "2", "2"),
         *((name, "90s", 90.0) for name in ("maxAge", "maxTtl", "ownerGrace", "clockTolerance", "startTimeout")),
         ("abandonedGrace", "2m", 120.0),
         ("ownerLogs", False, False),
@@ -539,7 +541,7 @@ BAD_DURATIONS = [
     "+1s",
     "1.2.3s",
     ".s",
-    "1d",
+    "1y",
     "1 h",
     "s",
     "2562048h",
@@ -562,6 +564,7 @@ REFUSED_BY_BOTH = [
     ("sessionNamespace", "-a"),
     ("sessionSelector", ""),
     ("sessionSelector", " "),
+    ("sessionContainer", "Shell"),
     ("owner", "containerssh"),
     ("owner", "deployment/containerssh"),
     ("owner", "deployment//containerssh"),
@@ -593,7 +596,7 @@ REFUSED_BY_BOTH = [
 TAKEN_BY_BOTH = [
     *(
         ("maxAge", good)
-        for good in ("0", "0s", "1h30m", "1.5h", ".5h", "1.h", "100ms", "5us", "5µs", "7ns", "2562047h")
+        for good in ("0", "0s", "1h30m", "1.5h", ".5h", "1.h", "100ms", "5us", "5µs", "7ns", "2562047h", "2d", "1w2d")
     ),
     ("deletionGrace", "2000ms"),
     ("deletionGrace", "1.5m"),

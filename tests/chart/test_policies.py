@@ -543,8 +543,8 @@ OTHER_ATTACKS = {
     "keep": annotate(KEEP, "true"),
     "more time": annotate(TTL, "24h"),
     "no limit of its own": annotate(TTL, ...),
-    "no label": label("containerssh.io/session", ...),
-    "another label": label("containerssh.io/session", "false"),
+    "no label": label("containerssh_connection_id", ...),
+    "another label": label("containerssh_connection_id", "false"),
     "no labels": at("labels", ...),
 }
 
@@ -568,7 +568,7 @@ def test_only_those_who_are_exempt_change_keep_ttl_and_label(stamped: Document, 
     for user in (SSH, "somebody", "system:node:n"):
         answer = update(stamped, OTHER_ATTACKS[what], user=user, subresource=subresource)
         assert len(answer.refusals) == 1
-        assert "containerssh.io/session" in answer.refusals[0]
+        assert "containerssh_connection_id" in answer.refusals[0]
     assert update(stamped, OTHER_ATTACKS[what], groups=("system:masters",), subresource=subresource).refusals == []
 
 
@@ -588,8 +588,8 @@ def test_a_session_that_is_kept_cannot_lose_that(stamped: Document) -> None:
 
 def test_an_ordinary_pod_cannot_be_made_a_session(stamped: Document) -> None:
     """The collector would delete such a Pod."""
-    del stamped["metadata"]["labels"]["containerssh.io/session"]
-    assert len(update(stamped, label("containerssh.io/session", "true")).refusals) == 1
+    del stamped["metadata"]["labels"]["containerssh_connection_id"]
+    assert len(update(stamped, label("containerssh_connection_id", "true")).refusals) == 1
 
 
 def test_all_else_may_change(stamped: Document) -> None:
@@ -615,7 +615,7 @@ def test_a_binding_cannot_smuggle_anything_in(resource: str, subresource: str, k
     assert admission.admit(stamping("map"), Request("CREATE", binding, **more)).refusals == []
     binding["metadata"]["annotations"] = {key: STAMP.get(key, "true")}
     assert len(admission.admit(stamping("map"), Request("CREATE", binding, **more)).refusals) == 1
-    binding["metadata"] = {"name": "x", "labels": {"containerssh.io/session": "false"}}
+    binding["metadata"] = {"name": "x", "labels": {"containerssh_connection_id": "false"}}
     assert len(admission.admit(stamping("map"), Request("CREATE", binding, **more)).refusals) == 1
 
 
@@ -646,7 +646,7 @@ def test_a_session_cannot_be_born_immortal_or_invisible(session: Document) -> No
     # max-ttl caps a session's own limit.
     session["metadata"]["annotations"][TTL] = "2h"
     assert admission.admit(stamping("map"), create(session)).refusals == []
-    for labels in ({}, {"containerssh.io/session": "false"}, ...):
+    for labels in ({}, {"app": "x"}, ...):
         hidden = deepcopy(session)
         at("labels", labels)(hidden["metadata"])
         assert len(admission.admit(stamping("map"), create(hidden)).refusals) == 1

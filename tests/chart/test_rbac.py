@@ -240,7 +240,7 @@ async def test_it_is_enough_for_other_workloads(tmp_path: Path, kind: str, resou
         async with running(made.url, tmp_path, settings, kubeconfig=kubeconfig) as gc:
             await gc.synced()
             assert [owner.pod for owner in gc.daemon.cluster.owners.owners] == ["front-0"]
-            selected = {"metadata": {"generateName": "s-", "labels": {"containerssh.io/session": "true"}}}
+            selected = {"metadata": {"generateName": "s-", "labels": {"containerssh_connection_id": f"{7:032x}"}}}
             made.store.create(PODS, SESSIONS, selected | {"spec": {"containers": [{"name": "c", "image": "x"}]}})
             await advance(5)
             made.store.delete(PODS, OWNERS, "front-0", grace=0)

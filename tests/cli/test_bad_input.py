@@ -28,7 +28,7 @@ def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (("frob",), "No such command 'frob'"),
         (("run", "--nope"), "--nope"),
         (("run", "extra"), "extra"),
-        (("run", "--max-age", "1x"), "write it as 90s, 15m or 1h30m"),
+        (("run", "--max-age", "1x"), "write it as 90s, 15m, 1h30m or 2d"),
         (("run", "--max-age", "-5s"), "'--max-age'"),
         (("run", "--max-age", "1h\n"), "not a duration"),
         (("run", "--max-ttl", "0"), "more than 0"),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.harness import Running, running
 
 QUICK = {"ownerGrace": "1s", "startTimeout": "4s", "finishedGrace": "1s", "leaderElect": False}
 """Limits that a test can wait for where time cannot be skipped."""
-SESSION = {"containerssh.io/session": "true"}
+_CONNECTIONS = count(1)
 
 
 def documents(cluster: AnyCluster, **config: Any) -> list[Object]:
@@ -61,9 +62,11 @@ async def owner(cluster: AnyCluster, name: str) -> str:
 async def session(cluster: AnyCluster, user: str, *, start: bool = True, **annotations: str) -> str:
     """A session of this user's, whose path this gives. Underscores in annotations stand for dashes."""
     notes = {f"ssh-session-gc/{key.replace('_', '-')}": value for key, value in annotations.items()}
-    labels = SESSION | {"containerssh_username": user}
-    await cluster.add(user, node="n", labels=labels, annotations=notes)
-    path = f"{cluster.pods}/{user}"
+    labels = {"containerssh_connection_id": f"{next(_CONNECTIONS):032x}", "containerssh_username": user}
+    # A name that Kubernetes did not make would be a persistent session's.
+    name = f"{user}-bcdfg"
+    await cluster.add(name, node="n", labels=labels, annotations=notes, generateName=f"{user}-")
+    path = f"{cluster.pods}/{name}"
     if start:
         await cluster.start(path)
     return path

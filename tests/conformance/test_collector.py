@@ -32,7 +32,7 @@ async def collected(cluster: AnyCluster, gc: Running, **reasons: str) -> None:
     await cluster.until(lambda: len(gc.collected()) >= len(reasons), f"{reasons}, so far {gc.collected()}")
     assert gc.collected() == reasons
     for user in reasons:
-        assert await is_deleted(cluster, f"{cluster.pods}/{user}") == (gc.settings.dry_run is DryRun.NONE)
+        assert await is_deleted(cluster, f"{cluster.pods}/{user}-bcdfg") == (gc.settings.dry_run is DryRun.NONE)
 
 
 async def test_who_has_lost_its_owner_goes_and_nobody_else(cluster: AnyCluster, tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ async def test_what_operators_ask(cluster: AnyCluster, tmp_path: Path) -> None:
     assert (status, err) == (3, "")
     plan = json.loads(out)
     [found] = plan["sessions"]
-    assert (found["name"], found["verdict"], found["reason"]) == ("alice", "Collect", "OverAge")
+    assert (found["name"], found["verdict"], found["reason"]) == ("alice-bcdfg", "Collect", "OverAge")
     assert [(each["pod"], each["state"]) for each in plan["owners"]] == [("containerssh-0", "Running")]
-    status, out, err = await command("explain", "alice", *to)
+    status, out, err = await command("explain", "alice-bcdfg", *to)
     assert (status, err) == (0, "")
     assert "containerssh-0" in out
     status, out, err = await command("check", *to)

@@ -37,6 +37,7 @@ def sessions(draw: st.DrawFn) -> Session:
         finished=draw(instants) if final else None,
         deletion=draw(maybe_instant),
         keep=draw(st.sampled_from([False, False, False, True])),
+        spared=draw(st.sampled_from([False, False, False, True])),
         persistent=draw(st.sampled_from([False, False, False, True])),
         ttl=draw(st.none() | st.sampled_from([1.0, 45.0, 90000.0])),
         stamp_uid=draw(st.sampled_from(["", *UIDS, "pod-unseen"])),

@@ -21,6 +21,7 @@ from ssh_session_gc.core.times import (
         ("1us", 1e-6), ("1µs", 1e-6), ("1μs", 1e-6), ("5ns", 5e-9), ("2h45m30.5s", 9930.5), ("24h", 86400),
         ("1.h.5m", 3630),
         ("1h" * 32, 115_200), ("9223372036.854775807s", 9_223_372_036.854776),
+        ("2d", 172_800), ("1w", 604_800), ("1d12h", 129_600), ("1.5d", 129_600),
     ],
 )  # fmt: skip
 def test_go_durations(text: str, seconds: float) -> None:
@@ -29,11 +30,11 @@ def test_go_durations(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "1", "1x", "-1s", "+1s", "1 h", "1d", "h", "1h ", ".s", "1e3s", "infs", "nan", "٣s",
+    ["", " ", "1", "1x", "-1s", "+1s", "1 h", "1y", "d", "h", "1h ", ".s", "1e3s", "infs", "nan", "٣s",
      "9999999999h", "9223372037s", "0" + "1h" * 32, "1h" * 40, "1s\n"],
 )  # fmt: skip
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^not a duration: write it as 90s, 15m or 1h30m$"):
+    with pytest.raises(ValueError, match=r"^not a duration: write it as 90s, 15m, 1h30m or 2d$"):
         parse_duration(text)
 
 

@@ -119,9 +119,9 @@ def label(s: Scene, session: TrueSession, value: str | None) -> None:
     """Sets the label that makes a Pod a session, or takes it away."""
 
     def change(pod: dict[str, Any]) -> None:
-        pod["metadata"]["labels"].pop("containerssh.io/session", None)
+        pod["metadata"]["labels"].pop("containerssh_connection_id", None)
         if value is not None:
-            pod["metadata"]["labels"]["containerssh.io/session"] = value
+            pod["metadata"]["labels"]["containerssh_connection_id"] = value
 
     s.world.store.update(PODS, SESSIONS, session.name, change)
 

@@ -43,7 +43,7 @@ async def test_a_session_that_leaves_and_comes_back_while_it_waits(tmp_path: Pat
         while alice.uid not in processing:
             await advance(0.1)
         assert bob.uid in processing  # his owners are being read, she waits for the next time
-        label(s, alice, "no")
+        label(s, alice, None)
         while not s.gc.collected():
             await advance(0.1)
         await advance(1)

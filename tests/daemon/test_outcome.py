@@ -136,15 +136,16 @@ async def test_nothing_of_a_pod_s_metadata_reaches_a_terminal_or_a_label(tmp_pat
     async with scene(tmp_path) as s:
         evil = "\x1b]0;pwned\x07\u202e\n\r" + "A" * 100_000
         await s.open(
-            "mallory", annotations={"containerssh_ip": evil, "ssh-session-gc/ttl": evil, "ssh-session-gc/keep": "yes"}
+            "mallory",
+            annotations={"containerssh_ip": evil, "ssh-session-gc/ttl": evil, "ssh-session-gc/keep": "please"},
         )
-        await advance(3600)
+        await advance(24 * 3600)
         await s.collected(mallory="OverAge")
         for line in s.gc.log:
             for value in line.values():
                 assert not isinstance(value, str) or (value.isprintable() and len(value) < 1100)
         assert s.gc.value("invalid_annotations_total") == 2
-        [ignored] = s.gc.logged("annotation_ignored")
+        [ignored] = s.gc.logged("annotation_unreadable")
         assert ignored["annotations"] == ["ssh-session-gc/keep", "ssh-session-gc/ttl"]
         async with (
             aiohttp.ClientSession() as http,

@@ -20,7 +20,7 @@ from tests.support import advance
 async def test_a_workload_that_was_never_there(tmp_path: Path) -> None:
     async with scene(tmp_path, replicas=0) as s:
         spec = {"containers": [{"name": "shell", "image": "x"}]}
-        labels = {"containerssh.io/session": "true", "containerssh_username": "alice"}
+        labels = {"containerssh_connection_id": f"{7:032x}", "containerssh_username": "alice"}
         s.world.store.create(PODS, SESSIONS, {"metadata": {"name": "a", "labels": labels}, "spec": spec})
         await advance(600)
         assert s.gc.collected() == {}

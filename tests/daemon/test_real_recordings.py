@@ -87,12 +87,11 @@ WITH_NOTICE = WITH_DEBUG | {
     # The second replica is as old as alice's and bob's session: nobody else can tell.
     "crash": {},
 }
-WITHOUT = WITH_NOTICE | {"delete-fails": {}, "late-ready": {}}
+WITHOUT = WITH_NOTICE | {"delete-fails": {}, "late-ready": {"alice": "StartTimeout"}}
 # Where nobody at all is connected any more, the gauge tells it.
 BY_GAUGE: dict[str, Collected] = {
     "pty-command": {"alice": "Abandoned"},
     "exec-hangs": {"alice": "Abandoned", "bob": "Abandoned"},
-    "late-ready": {"alice": "Abandoned"},
 }
 
 

@@ -70,13 +70,13 @@ async def test_any_answer_of_whatever_listens_there(answer: bytes) -> None:
     async with server, connected(url) as api:
         try:
             with suppress(Malformed):
-                pods.SESSIONS.page(await api.request("list", PODS, "ssh-sessions"))
+                pods.sessions("").page(await api.request("list", PODS, "ssh-sessions"))
         except (ApiError, Unreachable) as error:
             fit_to_show(str(error))
         try:
             async with api.watch(PODS, "ssh-sessions", {}, 30.0) as told:
                 async for line in told:
                     with suppress(Malformed):
-                        pods.SESSIONS.event(line)
+                        pods.sessions("").event(line)
         except (ApiError, Unreachable) as error:
             fit_to_show(str(error))

@@ -1,5 +1,6 @@
 """What a Pod on the wire says, field by field: a session, or a Pod of the owner's."""
 
+import math
 from typing import Any
 
 import pytest
@@ -23,6 +24,16 @@ def status(state: dict[str, Any] | None, last: dict[str, Any] | None = None, res
 
 RUNNING = {"running": {"startedAt": "2026-11-23T03:00:09Z"}}
 ENDED = {"terminated": {"exitCode": 1, "startedAt": "2026-11-23T03:00:03Z", "finishedAt": "2026-11-23T03:00:08Z"}}
+
+FAILED = {
+    "terminated": {
+        "exitCode": 128,
+        "reason": "StartError",
+        "startedAt": "1970-01-01T00:00:00Z",
+        "finishedAt": "2026-11-23T03:00:08Z",
+    }
+}
+LOST = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None, "finishedAt": None}}
 
 
 def kubelet(at: str, **more: str) -> dict[str, Any]:
@@ -86,28 +97,40 @@ def test_a_program_that_is_the_container_itself_reads_once() -> None:
     assert [attached(), attached(False), attached(True), attached(False, True)] == [False, False, True, True]
 
 
-@pytest.mark.parametrize("text", ["1", "t", "true", "True", "TRUE"])
+KEPT = ["1", "t", "T", "TRUE", "true", "True", "tRUE", "y", "yes", "Yes", "on", "ON"]
+
+
+@pytest.mark.parametrize("text", [*KEPT, "true ", " yes\n"])
 def test_keep(text: str) -> None:
-    assert session_of(annotated(**{KEEP: text})).keep
-
-
-@pytest.mark.parametrize(("text", "invalid"), [("false", ()), ("", ()), ("yes", (KEEP,)), ("truе", (KEEP,))])
-def test_what_does_not_keep(text: str, invalid: tuple[str, ...]) -> None:
     session = session_of(annotated(**{KEEP: text}))
-    assert (session.keep, session.invalid) == (False, invalid)
+    assert (session.keep, session.spared, session.invalid) == (True, False, ())
 
 
-@pytest.mark.parametrize(("texts", "keep"), [("1 t T TRUE true True", True), ("0 f F FALSE false False", False)])
-def test_keep_is_written_as_go_reads_it(texts: str, keep: bool) -> None:
-    for text in texts.split():
-        told = pods.session_of(annotated(**{KEEP: text}))
-        assert (told.keep, told.invalid) == (keep, ())
+@pytest.mark.parametrize("text", ["", " ", "0", "f", "F", "FALSE", "false", "n", "no", "Off"])
+def test_what_does_not_keep(text: str) -> None:
+    session = session_of(annotated(**{KEEP: text}))
+    assert (session.keep, session.spared, session.invalid) == (False, False, ())
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1h", "1 hour", "1d", "x" * 262_144])
-def test_a_ttl_that_cannot_be_read_is_ignored_and_named(text: str) -> None:
+@pytest.mark.parametrize("text", ["truе", "please", "2", "true true", "x" * 262_144])
+def test_a_keep_that_cannot_be_read_was_meant(text: str) -> None:
+    session = session_of(annotated(**{KEEP: text}))
+    assert (session.keep, session.spared, session.invalid) == (False, True, (KEEP,))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("2d", 172_800), ("1d12h", 129_600), ("1w", 604_800), ("7200", 7200), (" 2h", 7200), ("2H", 7200)],
+)
+def test_a_ttl(text: str, seconds: float) -> None:
     session = session_of(annotated(**{TTL: text}))
-    assert (session.ttl, session.invalid) == (None, (TTL,))
+    assert (session.ttl, session.invalid) == (seconds, ())
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1h", "1 hour", "forever", "٣h", "x" * 262_144])
+def test_a_ttl_that_cannot_be_read_was_meant(text: str) -> None:
+    session = session_of(annotated(**{TTL: text}))
+    assert (session.ttl, session.invalid) == (math.inf, (TTL,))
 
 
 @pytest.mark.parametrize("name", ["../../secrets/x", "a/b", "A", "-a", "a" * 254, "a\n", "a?b", "%2e"])
@@ -132,8 +155,21 @@ def test_texts_of_strangers_come_out_short_and_printable() -> None:
     ("told", "started"),
     [
         (status({"waiting": {"reason": "ImagePullBackOff"}}), None),
-        (status(None), None),
-        ({"containerStatuses": None}, None),
+        (status({"waiting": {"reason": "RunContainerError"}}, FAILED, 1), None),
+        (status({"waiting": {"reason": "CrashLoopBackOff"}}, FAILED, 4), None),
+        (status(FAILED), None),
+        # Nothing says that it has not.
+        (status(None), T),
+        (status({}), T),
+        ({"containerStatuses": None}, T),
+        ({"containerStatuses": []}, T),
+        ({"phase": "Unknown", "containerStatuses": []}, T),
+        ({"phase": "Failed"} | status(LOST), T),
+        # It waits.
+        ({"phase": "Pending", "containerStatuses": []}, None),
+        ({"phase": "Pending"} | status({}), None),
+        # It runs at last.
+        (status(RUNNING, FAILED, 1), T + 9),
         (status(RUNNING), T + 9),
         (status(ENDED), T + 3),
         (status(RUNNING, ENDED, 1), T + 3),
@@ -148,9 +184,9 @@ def test_when_a_session_first_started(told: dict[str, Any], started: float | Non
     assert session_of(wire_pod(status=told)).started == started
 
 
-def test_a_pod_without_containers_has_not_started() -> None:
+def test_of_a_pod_without_containers_nothing_is_known() -> None:
     told = pods.session_of(wire_pod(spec={"containers": []}))
-    assert (told.started, told.waiting) == (None, "")
+    assert (told.started, told.waiting) == (T, "")
 
 
 def test_the_second_restart_hides_the_first_start() -> None:

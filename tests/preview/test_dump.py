@@ -82,7 +82,7 @@ def test_another_workload_selector_and_namespace() -> None:
         "owner_namespace": "containerssh",
     }
     assert told(planned(text(*SESSIONS, *OWNERS), **by_label)) == expected
-    assert not planned(CRASH, session_selector="containerssh.io/session!=true").rows
+    assert not planned(CRASH, session_selector="!containerssh_connection_id").rows
     assert len(planned(CRASH, session_selector="containerssh_username in (bob, dave)").rows) == 2
 
 
@@ -139,7 +139,7 @@ def test_without_owners_nobody_is_ownerless(data: bytes, settings: dict[str, Any
         (
             text(*changed(SESSIONS, "metadata", "annotations", to={"ssh-session-gc/ttl": "soon"})),
             [],
-            "ssh-session-gc/ttl cannot be read and is ignored",
+            "ssh-session-gc/ttl cannot be read, so that it may stay until max-ttl",
         ),
         (CRASH, ["--at", "2026-11-23T03:09:25Z"], "--at 2026-11-23T03:09:25Z is before the newest fact in stdin"),
     ],

@@ -151,7 +151,7 @@ async def test_without_permission_to_see_owners_nobody_is_ownerless(
 async def test_no_session_and_why(tmp_path: Path) -> None:
     async with World() as world:
         assert (await look(world, tmp_path)).remarks == (
-            "no session: no Pod in namespace ssh-sessions matches containerssh.io/session=true "
+            "no session: no Pod in namespace ssh-sessions matches containerssh_connection_id "
             "(--session-namespace, --session-selector)",
         )
         world.store.delete(NAMESPACES, None, "ssh-sessions")
@@ -196,7 +196,8 @@ async def test_annotations_that_cannot_be_read_are_named(tmp_path: Path) -> None
         await world.ready()
         session = world.open("alice", annotations={"ssh-session-gc/ttl": "soon", "ssh-session-gc/keep": "maybe"})
         assert (await look(world, tmp_path)).remarks == (
-            f"Pod {session.name}: ssh-session-gc/keep, ssh-session-gc/ttl cannot be read and is ignored",
+            f"Pod {session.name}: ssh-session-gc/keep, ssh-session-gc/ttl cannot be read, "
+            "so that it is exempt until max-ttl",
         )
 
 
@@ -214,7 +215,7 @@ async def test_one_session(tmp_path: Path) -> None:
         )
         world.store.update(PODS, "ssh-sessions", session.name, lambda pod: pod["metadata"]["labels"].clear())
         assert await error(world, tmp_path, session.name) == (
-            f"Pod {session.name} is no session: it does not match containerssh.io/session=true (--session-selector)"
+            f"Pod {session.name} is no session: it does not match containerssh_connection_id (--session-selector)"
         )
     async with restricted(PolicyRule(("list",), ("pods",))) as world:
         assert "403 Forbidden" in await error(world, tmp_path, "nope")
@@ -224,7 +225,7 @@ async def test_progress_is_told_page_by_page(tmp_path: Path) -> None:
     most = 3 * PAGE + 1
     async with World() as world:
         for number in range(most):
-            metadata = {"name": f"s{number}", "labels": {"containerssh.io/session": "true"}}
+            metadata = {"name": f"s{number}", "labels": {"containerssh_connection_id": f"{number:032x}"}}
             pod = {"metadata": metadata, "spec": {"containers": [{"name": "shell"}]}}
             world.store.create(PODS, "ssh-sessions", pod)
         told: list[int] = []

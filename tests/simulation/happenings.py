@@ -279,7 +279,7 @@ class Happenings:
         """Somebody takes the label off a session: it is no session any more."""
 
         def change(pod: Object) -> None:
-            pod["metadata"]["labels"].pop("containerssh.io/session", None)
+            pod["metadata"]["labels"].pop("containerssh_connection_id", None)
 
         self._world.store.update(PODS, "ssh-sessions", self._rng.choice(self._world.live()).name, change)
 

@@ -37,7 +37,7 @@ def compare(replica: Replica, world: World) -> None:
     there = {
         pod["metadata"]["uid"]: pod["metadata"]["resourceVersion"]
         for pod in world.store.list(PODS, "ssh-sessions")
-        if pod["metadata"]["labels"].get("containerssh.io/session") == "true"
+        if "containerssh_connection_id" in pod["metadata"]["labels"]
     }
     seen = {uid: session.resource_version for uid, session in cluster.sessions.by_uid.items()}
     if seen != there:

@@ -4,6 +4,7 @@ The collectors know nothing of it. A deletion is judged here at the moment at wh
 it; times are the API server's clock.
 """
 
+import math
 from collections.abc import Container
 from contextlib import suppress
 from datetime import datetime
@@ -19,7 +20,7 @@ from ssh_session_gc.sandbox.node.programs import Process
 from tests.simulation.telling import Telling
 
 TTLS = {"90s": 90.0, "10m": 600.0, "3h": 10800.0}
-"""What may stand in the annotation and is a duration; anything else says nothing."""
+"""What may stand in the annotation and is a duration; anything else is longer than any limit, or cannot be read."""
 BY_STATUS = 1.0
 """Seconds by which a time in a status may be early: it is cut to whole ones."""
 BY_SUCCESSOR = 3.0
@@ -62,13 +63,15 @@ class Truth:
         """
         metadata, now = pod["metadata"], self._world.store.now()
         session = self._world.containerssh.sessions.get(metadata["uid"])
-        if session is None or metadata["labels"].get("containerssh.io/session") != "true":
+        if session is None or "containerssh_connection_id" not in metadata["labels"]:
             return "it is no session"
         if metadata.get("annotations", {}).get(KEEP) == "true":
             return "it is exempt"
         if "deletionTimestamp" in metadata:
             return "it has been deleted already"
         age = now - int(session.created)
+        if _spared(pod) and age < self._policy.max_ttl - 0.001:
+            return "somebody wanted to keep it"
         match reason:
             case Reason.OVER_AGE if age < self.limit(pod) - 0.001:
                 return f"it is {age:.3f} s old and may be {self.limit(pod):g}"
@@ -100,13 +103,15 @@ class Truth:
 
     def limit(self, pod: Object) -> float:
         """The age that this session may reach."""
-        ttl = TTLS.get(pod["metadata"].get("annotations", {}).get(TTL, ""))
-        return self._policy.max_age if ttl is None else min(ttl, self._policy.max_ttl)
+        notes = pod["metadata"].get("annotations", {})
+        if _spared(pod):
+            return self._policy.max_ttl
+        return min(TTLS.get(notes[TTL], math.inf), self._policy.max_ttl) if TTL in notes else self._policy.max_age
 
     def excepted(self, session: TrueSession) -> bool:
         """Whether it may stay for longer than others: it is exempt, or gone, or no session any more."""
         pod = self.pod(session)
-        if pod is None or pod["metadata"]["labels"].get("containerssh.io/session") != "true":
+        if pod is None or "containerssh_connection_id" not in pod["metadata"]["labels"]:
             return True
         return pod["metadata"].get("annotations", {}).get(KEEP) == "true" or self.limit(pod) > self._policy.max_age
 
@@ -181,3 +186,8 @@ class Truth:
                 started = datetime.fromisoformat(run["startedAt"]).timestamp()
                 return started <= int(session.created) + self._policy.start_timeout
         return False
+
+
+def _spared(pod: Object) -> bool:
+    """Whether somebody wanted to keep it, in words that nobody can read."""
+    return pod["metadata"].get("annotations", {}).get(KEEP, "") not in ("", "true", "false")

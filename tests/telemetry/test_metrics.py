@@ -147,8 +147,9 @@ def hostile(plain: dict[str, Any], number: int, rng: random.Random) -> dict[str,
     pod, evil = deepcopy(plain), f"{EVIL}{number}"
     pod["metadata"] |= {"name": f"evil-{number}", "uid": f"evil-{number}"}
     pod["metadata"]["labels"] |= {"containerssh_username": evil, "containerssh_connection_id": evil, evil: evil}
-    notes = ("containerssh_ip", "ssh-session-gc/keep", "ssh-session-gc/ttl", "ssh-session-gc/owner-pod-name", evil)
-    pod["metadata"]["annotations"] = dict.fromkeys(notes, evil)
+    notes = ("ssh-session-gc/keep", "ssh-session-gc/ttl", "containerssh_ip", "ssh-session-gc/owner-pod-name", evil)
+    # With those that cannot be read a session is spared for a day.
+    pod["metadata"]["annotations"] = dict.fromkeys(notes if number % 2 else notes[2:], evil)
     pod["spec"]["nodeName"] = "elsewhere"
     waiting = {"name": pod["spec"]["containers"][0]["name"], "state": {"waiting": {"reason": evil}}}
     ended = {"name": pod["spec"]["containers"][0]["name"], "state": {"terminated": {"exitCode": 1, "reason": evil}}}

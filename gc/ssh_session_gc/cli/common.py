@@ -9,7 +9,7 @@ import click
 
 from ssh_session_gc.cli.cluster import ClusterOptions
 from ssh_session_gc.cli.options import Section, given, option, option_class, switch
-from ssh_session_gc.cli.values import DURATION, GRACE, NAME, OWNER, POSITIVE_DURATION, SELECTOR, TEXT
+from ssh_session_gc.cli.values import CONTAINER, DURATION, GRACE, NAME, OWNER, POSITIVE_DURATION, SELECTOR, TEXT
 from ssh_session_gc.cli.work import LogOptions
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.times import format_duration
@@ -32,7 +32,16 @@ class CommonOptions:
         "Namespace of the session Pods.", NAME, Section.WHO, default=_SETTINGS.session_namespace
     )
     session_selector: str = option(
-        "Label selector of the session Pods.", SELECTOR, Section.WHO, default=_SETTINGS.session_selector
+        "Label selector of the session Pods; by default whatever ContainerSSH made.",
+        SELECTOR,
+        Section.WHO,
+        default=_SETTINGS.session_selector,
+    )
+    session_container: str | None = option(
+        "Container in which the shell is, by name or by number from 0 (ContainerSSH's consoleContainerNumber); "
+        "without it the first.",
+        CONTAINER,
+        Section.WHO,
     )
     owner: OwnerRef | Literal["none"] = option(
         "Workload that ContainerSSH runs in, as kind/namespace/name (deployment, statefulset, daemonset); "
@@ -101,6 +110,7 @@ class CommonOptions:
         return Settings(
             session_namespace=self.session_namespace,
             session_selector=self.session_selector,
+            session_container=self.session_container or "",
             owner=owner,
             owner_selector=self.owner_selector or "",
             owner_namespace=owner.namespace if owner else self.owner_namespace,

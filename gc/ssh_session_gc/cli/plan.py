@@ -16,6 +16,7 @@ from ssh_session_gc.cli.common import CommonOptions
 from ssh_session_gc.cli.options import Section, flag, option, option_class, repeated
 from ssh_session_gc.cli.values import INSTANT, POD_FILE, TEXT, Form, OneOf, PodFile
 from ssh_session_gc.cli.work import work
+from ssh_session_gc.containerssh.labels import label
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.plan import Snapshot, Wanted, make
 from ssh_session_gc.core.text import printable
@@ -67,7 +68,9 @@ class PlanOptions:
         if self.output is Form.NAME and not verdicts:
             # What comes out is made to be passed on to kubectl delete.
             verdicts = (Action.COLLECT,)
-        return Wanted(verdicts, self.reason, self.user)
+        # As people write it, and as ContainerSSH has to.
+        users = {*self.user, *(label(user) for user in self.user)}
+        return Wanted(verdicts, self.reason, users)
 
     def refuse_contradictions(self) -> None:
         """Raises click.UsageError where two options exclude each other."""

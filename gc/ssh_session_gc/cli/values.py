@@ -105,6 +105,7 @@ def _pod_file(text: str) -> PodFile:
 
 
 TEXT: click.ParamType[str, Any] = click.STRING
+CONTAINER = Parsed("container", parse_name)
 DURATION = Parsed("duration", parse_duration)
 POSITIVE_DURATION = Parsed("duration", _positive)
 GRACE = Parsed("duration", _grace)

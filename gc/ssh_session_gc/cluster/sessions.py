@@ -14,7 +14,7 @@ from ssh_session_gc.cluster.source import Hopeless, Source
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.listing import Collection
-from ssh_session_gc.kube.pods import SESSIONS
+from ssh_session_gc.kube.pods import sessions
 from ssh_session_gc.kube.reflector import Reflector
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.kube.servertime import ServerTime
@@ -27,7 +27,9 @@ log = structlog.stdlib.get_logger()
 
 def session_pods(settings: Settings) -> Collection[Session]:
     """The session Pods."""
-    return Collection(PODS, settings.session_namespace, SESSIONS, labels=settings.session_selector)
+    return Collection(
+        PODS, settings.session_namespace, sessions(settings.session_container), labels=settings.session_selector
+    )
 
 
 class SessionPods(Source):
@@ -74,10 +76,10 @@ class SessionPods(Source):
         if session.invalid and (before is None or before.invalid != session.invalid):
             self._metrics.invalid_annotations.inc(len(session.invalid))
             log.warning(
-                "annotation_ignored",
+                "annotation_unreadable",
                 **session_fields(session, self._settings.session_namespace),
                 annotations=list(session.invalid),
-                hint='keep is "true" or "false", ttl a duration such as 90s or 1h30m',
+                hint='keep is "true" or "false", ttl a duration such as 90s or 2d; as it is, it is spared to max-ttl',
             )
         self.by_uid[session.uid] = session
 

@@ -5,7 +5,7 @@ somebody else's that it quotes was made printable where it was decoded.
 """
 
 from ssh_session_gc.core.connections import UNHEARD, Connection
-from ssh_session_gc.core.model import Action, Session, Verdict
+from ssh_session_gc.core.model import KEEP, Action, Session, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules import ownerless
@@ -31,6 +31,8 @@ def evidence(
         why = ownerless.owned(case)
     else:
         why = RULE_OF[verdict.reason].evidence(case, late=verdict.action is Action.COLLECT)
+    if session.spared and verdict.reason is not None:
+        why = f"{why}; held back to max-ttl, as its annotation {KEEP} cannot be read"
     if session.deletion is None:
         return why
     gone = f"its deletion was accepted, with grace until {case.at(session.deletion)}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ssh_session_gc.core.connections import UNHEARD, Connection, Presence, presence
 from ssh_session_gc.core.evidence import evidence
-from ssh_session_gc.core.model import Incarnation, OwnerState, Reason, Session, Verdict
+from ssh_session_gc.core.model import KEEP, Incarnation, OwnerState, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import by_log
 from ssh_session_gc.core.policy import Policy
@@ -103,6 +103,11 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
 def _exempt(case: Case) -> list[str]:
     session, policy = case.session, case.policy
     found = ["its annotation ssh-session-gc/keep exempts it from every rule"] if session.keep else []
+    if session.spared:
+        until = case.at(session.created + policy.max_ttl)
+        found.append(
+            f"its annotation {KEEP} cannot be read, which exempts it from every rule until {until} (max-ttl)"
+        )
     if session.persistent:
         found.append("it is persistent, kept on purpose, which exempts it from every rule but Finished")
     if session.deletion is not None:

@@ -38,21 +38,26 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     connection_id: str = ""
     client_ip: str = ""
     started: float | None = None
-    """First start of the session's container, None while there was none."""
+    """First start of the session's container; its Pod's creation, where that is not known but nothing says that there
+    was none. None: it has never started."""
     waiting: str = ""
     """Why the container is not running yet: the kubelet's waiting reason, such as ``ImagePullBackOff``."""
     finished: float | None = None
-    """When the last container ended; None until the phase is Succeeded or Failed."""
+    """When the last container ended, or the session's container for good; None before."""
+    never_ready: bool = False
+    """It runs, and has not been Ready for a moment: ContainerSSH gave up on it."""
     deletion: float | None = None
     """``deletionTimestamp``: when the grace of an accepted deletion is over."""
     keep: bool = False
     ttl: float | None = None
-    """The session's own limit of age in seconds, from its annotation."""
+    """The session's own limit of age in seconds, from its annotation; infinity where that cannot be read."""
+    spared: bool = False
+    """Its ``keep`` cannot be read: it is exempt from every rule until it is as old as any may get."""
     stamp_uid: str = ""
     """uid of the Pod that created the session, where an admission policy wrote it down."""
     stamp_name: str = ""
     invalid: tuple[str, ...] = ()
-    """Annotations of ours that could not be read and are ignored."""
+    """Annotations of ours that could not be read."""
     persistent: bool = False
     """ContainerSSH keeps it on purpose (``mode: persistent``), whether or not somebody is in it."""
     attached: bool = False

@@ -18,15 +18,17 @@ _UNITS = {
     "s": 1.0,
     "m": 60.0,
     "h": 3600.0,
+    "d": 86_400.0,  # these two are not Go's, but everybody's who writes of days
+    "w": 604_800.0,
 }
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
 # Go counts nanoseconds in 64 bits; what does not fit there is no duration.
 _LONGEST = (2**63 - 1) / 1e9
 _LONGEST_TEXT = 64
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a Go duration such as ``90s``, ``1h30m``, ``1.5h`` or ``0``.
+    """Seconds of a Go duration such as ``90s``, ``1h30m``, ``1.5h`` or ``0``; days and weeks are units, too.
 
     Raises ValueError, with a sentence for the user, for anything else and for negative durations.
     """
@@ -39,7 +41,7 @@ def parse_duration(text: str) -> float:
             total += float(part[1]) * _UNITS[part[2]]
             at = part.end()
     if not text or at != len(text) or total > _LONGEST:
-        raise ValueError("not a duration: write it as 90s, 15m or 1h30m")
+        raise ValueError("not a duration: write it as 90s, 15m, 1h30m or 2d")
     return total
 
 

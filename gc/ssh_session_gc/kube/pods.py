@@ -5,11 +5,13 @@ Nothing in a Pod is trusted: text that somebody else wrote is made printable and
 what is to become part of a path is checked.
 """
 
+import math
 from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 
+from ssh_session_gc.containerssh.labels import address
 from ssh_session_gc.core import model
 from ssh_session_gc.core.model import Session
 from ssh_session_gc.core.names import LONGEST_NAME, is_name, is_uid
@@ -17,8 +19,10 @@ from ssh_session_gc.core.owners import OwnerPod, Span
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import parse_duration
 from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.shells import FINAL, shell
 from ssh_session_gc.kube.wire import (
     Annotations,
+    Container,
     ContainerStatus,
     Labels,
     Pod,
@@ -29,8 +33,8 @@ from ssh_session_gc.kube.wire import (
 _SUFFIX = frozenset("bcdfghjklmnpqrstvwxz2456789")
 """Kubernetes' alphabet for generated names (k8s.io/apimachinery, ``util/rand``)."""
 _NO_NOTES, _NO_LABELS = Annotations(), Labels()
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
+_TRUE = frozenset(("1", "t", "true", "y", "yes", "on"))
+_FALSE = frozenset(("", "0", "f", "false", "n", "no", "off"))
 # As many Pods have the same phase, they share one text (Kubernetes documentation, "Pod phase").
 _PHASES = {phase: phase for phase in ("Pending", "Running", "Succeeded", "Failed", "Unknown")}
 OWNER_CONTAINER = "containerssh"
@@ -39,11 +43,11 @@ LONGEST = LONGEST_NAME + 1
 """Characters that are looked at of what should be a name or uid: one more than either may have."""
 
 
-def session_of(pod: Pod) -> Session:
-    """The session that this Pod is.
+def session_of(pod: Pod, container: str = "") -> Session:
+    """The session that this Pod is. ``container``: see ``session_container``.
 
-    ``keep`` takes what Go's ``strconv.ParseBool`` takes. Annotations that cannot be read are ignored and named
-    in ``invalid``.
+    Annotations that cannot be read are named in ``invalid``. Whoever wrote ``keep`` or ``ttl`` meant something: where
+    that cannot be read, the session is spared (``Session.spared``), or its limit is the longest that there is.
     """
     meta, status = pod.metadata, pod.status
     notes, labels = meta.annotations or _NO_NOTES, meta.labels or _NO_LABELS
@@ -51,20 +55,17 @@ def session_of(pod: Pod) -> Session:
     phase = _PHASES.get(status.phase) or printable(status.phase, 32)
     invalid: tuple[str, ...] = ()
     ttl = None
-    if notes.keep is not None and notes.keep not in _TRUE | _FALSE:
+    keep = _yes_or_no(notes.keep)
+    if notes.keep is not None and keep is None:
         invalid = (model.KEEP,)
-    if notes.ttl is not None:
-        with suppress(ValueError):
-            ttl = parse_duration(notes.ttl) or None
-        if ttl is None:
-            invalid = (*invalid, model.TTL)
+    if notes.ttl is not None and not (ttl := _limit(notes.ttl)):
+        ttl, invalid = math.inf, (*invalid, model.TTL)
     stamp_uid, stamp_name = notes.owner_pod_uid or "", notes.owner_pod_name or ""
     if stamp_uid and not (stamp_uid := _uid(stamp_uid[:LONGEST])):
         invalid = (*invalid, model.OWNER_POD_UID)
     if stamp_name and not (stamp_name := _name(stamp_name[:LONGEST])):
         invalid = (*invalid, model.OWNER_POD_NAME)
-    main = _status_of(pod, pod.spec.containers[0].name) if pod.spec.containers else None
-    waiting = main.state.waiting if main and main.state else None
+    said = shell(pod, session_container(pod, container), _clock_ahead(pod))
     return Session(
         uid=meta.uid,
         name=meta.name,
@@ -73,12 +74,14 @@ def session_of(pod: Pod) -> Session:
         phase=phase,
         user=printable(labels.username),
         connection_id=printable(labels.connection_id),
-        client_ip=printable(notes.client_ip),
-        started=_first_start(main, created, _clock_ahead(pod)),
-        waiting=printable(waiting.reason) if waiting else "",
-        finished=_finished(pod, created) if phase in _FINAL else None,
+        client_ip=printable(address(notes.client_ip)),
+        started=said.started,
+        waiting=printable(said.waiting),
+        finished=_finished(pod, created) if phase in FINAL else said.finished,
+        never_ready=said.never_ready,
         deletion=_seconds(meta.deletion_timestamp),
-        keep=notes.keep in _TRUE,
+        keep=keep is True,
+        spared=notes.keep is not None and keep is None,
         ttl=ttl,
         stamp_uid=stamp_uid,
         stamp_name=stamp_name,
@@ -86,6 +89,30 @@ def session_of(pod: Pod) -> Session:
         persistent=bool(labels.connection_id) and not _generated(meta.name, meta.generate_name),
         attached=any(container.stdin_once for container in pod.spec.containers),
     )
+
+
+def session_container(pod: Pod, wanted: str) -> Container | None:
+    """The container in which the shell is: the one of that name, or number (from 0, as ContainerSSH's
+    ``consoleContainerNumber``); with "" the first. None where the Pod has none such."""
+    containers = pod.spec.containers
+    if wanted and not wanted.isdecimal():
+        return next((each for each in containers if each.name == wanted), None)
+    number = int(wanted or 0)
+    return containers[number] if number < len(containers) else None
+
+
+def _yes_or_no(text: str | None) -> bool | None:
+    """What a person means by it; None where that cannot be told. YAML's words and Go's ``strconv.ParseBool``."""
+    word = "" if text is None else text[:LONGEST].strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _limit(text: str) -> float:
+    """A limit of age in seconds, 0 where it is none. A number alone is one of seconds."""
+    word = text[:LONGEST].strip().lower()
+    with suppress(ValueError):
+        return parse_duration(f"{word}s" if word.isdecimal() else word)
+    return 0.0
 
 
 def _generated(name: str, prefix: str) -> bool:
@@ -105,8 +132,13 @@ def _name(text: str) -> str:
     return text if is_name(text) else ""
 
 
-SESSIONS = Decoder(Pod, session_of)
-"""Reads Pods and keeps the sessions that they are: a tenth of what a Pod takes."""
+@lru_cache(maxsize=8)
+def sessions(container: str) -> Decoder[Session]:
+    """Reads Pods and keeps the sessions that they are: a tenth of what a Pod takes. ``container``: see
+    ``session_container``."""
+    return Decoder(Pod, partial(session_of, container=container))
+
+
 WHOLE_PODS = Decoder(Pod)
 """Reads Pods and keeps all that is decoded of them."""
 
@@ -131,7 +163,7 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
         terminated=_span(state.terminated),
         last=_span(last.terminated),
         first=found is not None and found.restart_count == 0 and last.terminated is None,
-        final=pod.status.phase in _FINAL,
+        final=pod.status.phase in FINAL,
         terminating=pod.metadata.deletion_timestamp is not None,
         unreachable=_unreachable(pod),
         clock_ahead=_clock_ahead(pod),
@@ -145,9 +177,6 @@ def _address(text: str | None) -> str:
         return str(ip_address(text)) if text and "%" not in text else ""
     except ValueError:
         return ""
-
-
-_FINAL = frozenset(("Succeeded", "Failed"))
 
 
 def _status_of(pod: Pod, name: str) -> ContainerStatus | None:
@@ -208,20 +237,6 @@ def _span(terminated: Terminated | None) -> Span | None:
     reason = printable(terminated.reason, 32)
     ending = f"exit {terminated.exit_code}" + (f", {reason}" if reason else "")
     return Span(_seconds(terminated.started_at), _seconds(terminated.finished_at), ending)
-
-
-def _first_start(main: ContainerStatus | None, created: float, ahead: float) -> float | None:
-    """When the session's container first started. The status remembers two runs; where it had more, the first
-    start is unknown and the session gets the benefit of the doubt. ``ahead``: see ``_clock_ahead``."""
-    if main is None or main.state is None:
-        return None
-    last = main.last_state.terminated if main.last_state else None
-    first = main.state.running or main.state.terminated if main.restart_count == 0 else last
-    if main.restart_count > 1:
-        return created
-    if first is not None:
-        return created if first.started_at is None else max(created, first.started_at.timestamp() - ahead)
-    return created if main.restart_count else None
 
 
 def _finished(pod: Pod, created: float) -> float:

@@ -113,13 +113,16 @@ class Container(Wire):
     """``Container``."""
 
     name: Name
-    stdin_once: bool = False
+    stdin_once: bool | None = False
+    restart_policy: str | None = None
+    restart_policy_rules: list[msgspec.Raw] | None = None
 
 
 class PodSpec(Wire):
     """``PodSpec``."""
 
     containers: list[Container]
+    restart_policy: str | None = None
 
 
 class PodStatus(Wire):

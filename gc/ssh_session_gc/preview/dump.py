@@ -55,7 +55,7 @@ def read(
         raise CannotRead(f"{source} holds no Pod{held}: {PRINT}")
     moment = now if at is None else at
     pods, remarks = _sessions(objects, source, settings)
-    sessions = [session_of(pod) for pod in pods]
+    sessions = [session_of(pod, settings.session_container) for pod in pods]
     owners = _owners(objects, source, settings, sessions, moment)
     if others:
         remarks.append(f"left aside, as they play no part: {others}")

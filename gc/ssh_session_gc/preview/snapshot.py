@@ -4,6 +4,7 @@ Makes the reads of the daemon's first list and of its last look before a deletio
 finds the same facts, and says what could not be read. Watches nothing.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -54,10 +55,16 @@ def no_sessions(settings: Settings, looked: str) -> str:
 def annotation_remarks(sessions: Sequence[Session]) -> list[str]:
     """A remark on each session with annotations that cannot be read."""
     return [
-        f"Pod {session.name}: {', '.join(session.invalid)} cannot be read and is ignored"
+        f"Pod {session.name}: {', '.join(session.invalid)} cannot be read, {_what_follows(session)}"
         for session in sessions
         if session.invalid
     ]
+
+
+def _what_follows(session: Session) -> str:
+    if session.spared:
+        return "so that it is exempt until max-ttl"
+    return "so that it may stay until max-ttl" if session.ttl == math.inf else "which is ignored"
 
 
 async def _sessions(

@@ -4,6 +4,7 @@ In the order in which they are asked at 3 a.m.: what, why, who, which rule, what
 it was decided (``core.explain``).
 """
 
+import math
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -62,7 +63,7 @@ def _facts(session: Session, settings: Settings, now: float) -> Iterator[str]:
     if session.deletion is not None:
         yield fact("deletion", f"accepted, with grace until {format_clock(session.deletion, now)}")
     if session.ttl is not None:
-        yield fact("ttl", format_duration(session.ttl))
+        yield fact("ttl", "cannot be read" if session.ttl == math.inf else format_duration(session.ttl))
     stamp = f"made by Pod {session.stamp_name or '(no name)'}, uid {session.stamp_uid}"
     yield fact("stamp", stamp if session.stamp_uid else "none: its creator is told by start times")
     for name in session.invalid:

@@ -1,9 +1,11 @@
-"""What ContainerSSH keeps on purpose: nothing ends it but its own end."""
+"""What ContainerSSH keeps on purpose: nothing ends it but its own end. And what somebody meant to keep."""
+
+import math
 
 from hypothesis import given
 
 from ssh_session_gc.core.evidence import evidence
-from ssh_session_gc.core.model import Action, Reason, Session, SessionState
+from ssh_session_gc.core.model import KEEP, TTL, Action, Reason, Session, SessionState
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge
@@ -34,3 +36,20 @@ def test_its_end() -> None:
 def test_it_goes_for_no_other_reason(one: Session, owners: Owners, policy: Policy, now: float) -> None:
     reason = judge(one, owners, policy, now).reason
     assert not one.persistent or reason in (None, Reason.FINISHED)
+
+
+def test_a_keep_that_cannot_be_read_holds_everything_back_to_the_longest_limit() -> None:
+    spared = session(spared=True, invalid=(KEEP,))
+    verdict = judge(spared, NOBODY, Policy(), T + DAY - 1)
+    assert (verdict.action, verdict.reason, verdict.due) == (Action.WAITING, Reason.OWNERLESS, T + DAY)
+    late = judge(spared, NOBODY, Policy(), T + DAY)
+    assert late.action is Action.COLLECT
+    said = evidence(spared, late, NOBODY, Policy(), T + DAY)
+    assert said.endswith("held back to max-ttl, as its annotation ssh-session-gc/keep cannot be read")
+
+
+def test_a_ttl_that_cannot_be_read_is_the_longest_limit() -> None:
+    verdict = judge(session(ttl=math.inf, invalid=(TTL,)), ALIVE, Policy(), T + DAY)
+    assert (verdict.reason, verdict.due) == (Reason.OVER_AGE, T + DAY)
+    said = evidence(session(ttl=math.inf), verdict, ALIVE, Policy(), T + DAY)
+    assert said.endswith("24h (max-ttl, as its ttl cannot be read)")

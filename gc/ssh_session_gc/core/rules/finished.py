@@ -1,6 +1,6 @@
 """Finished: the session has ended by itself, and its Pod is still there.
 
-Goes by the phase. Does not know when a container ended (``kube.pods``).
+Does not know when a container has ended for good (``kube.shells``, ``kube.pods``).
 """
 
 from ssh_session_gc.core.model import Reason, Session
@@ -19,7 +19,7 @@ def due(session: Session, _: Known, policy: Policy) -> float:
 
 def evidence(case: Case, *, late: bool) -> str:  # noqa: ARG001 - the same before and after it is due
     """When it ended."""
-    return f"its container ended at {case.at(case.session.finished or 0.0)} ({case.session.phase})"
+    return f"its container ended at {case.at(case.session.finished or 0.0)} ({_state(case)})"
 
 
 def why(case: Case, _: float) -> str:
@@ -28,4 +28,9 @@ def why(case: Case, _: float) -> str:
     if session.finished is None:
         return f"its phase is {session.phase or 'not known'}: it has not ended"
     grace = format_duration(case.policy.finished_grace)
-    return f"ended at {case.at(session.finished)} ({session.phase}); grace {grace}"
+    return f"ended at {case.at(session.finished)} ({_state(case)}); grace {grace}"
+
+
+def _state(case: Case) -> str:
+    phase = case.session.phase
+    return phase if phase in ("Succeeded", "Failed") else f"{phase}, as another of its containers is"

@@ -4,6 +4,8 @@ Knows the rules, what exempts from them and which comes first. Does not know whe
 nothing. The daemon, ``plan`` and the tests all judge through ``judge``.
 """
 
+from collections.abc import Callable
+
 from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
@@ -15,7 +17,10 @@ from ssh_session_gc.core.rules.rule import NEVER, Known, Rule
 RULES: tuple[Rule, ...] = (over_age, ownerless, abandoned, start_timeout, finished)
 """Of several that are due at the same moment, the first gives the reason."""
 RULE_OF: dict[Reason, Rule] = {rule.REASON: rule for rule in RULES}
-_DUES = tuple((rule.due, rule.REASON) for rule in RULES)  # looked up once, not once a session
+Due = Callable[[Session, Known, Policy], float]
+"""When a rule fires; see ``Rule.due``."""
+# Looked up once, not once a session.
+_DUES: tuple[tuple[Due, Reason], ...] = tuple((rule.due, rule.REASON) for rule in RULES)
 _DUES_IF_PERSISTENT = ((finished.due, finished.REASON),)
 """What ContainerSSH keeps on purpose goes only when nothing runs in it any more."""
 
@@ -37,6 +42,8 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float, connecti
             due, reason = at, its_reason
     if reason is None:
         return Verdict(Action.KEEP, ownership=owned)
+    if session.spared:
+        due = max(due, session.created + policy.max_ttl)
     if session.deletion is not None:
         # Somebody deleted it already. Only where that led to nothing may it be deleted again.
         if not policy.force_after:

@@ -3,6 +3,8 @@
 Goes by the creation alone. Does not know whether anybody sits in the session.
 """
 
+import math
+
 from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules import ownerless
@@ -35,6 +37,8 @@ def why(case: Case, due: float) -> str:
 def _limit(case: Case) -> str:
     """The limit, and where it comes from."""
     policy, ttl = case.policy, case.session.ttl
+    if ttl == math.inf:
+        return f"{format_duration(policy.max_ttl)} (max-ttl, as its ttl cannot be read)"
     if ttl is None:
         return f"{format_duration(policy.max_age)} (max-age)"
     if ttl > policy.max_ttl:

@@ -1,6 +1,6 @@
-"""StartTimeout: the session container has not started in time, so ContainerSSH has given up on it.
+"""StartTimeout: the session has not started, or become Ready, in time, so ContainerSSH has given up on it.
 
-Knows when a start is too late. Does not know what a start is (``kube.pods``).
+Knows when a start is too late. Does not know what a start is (``kube.shells``).
 """
 
 from ssh_session_gc.core.model import Reason, Session
@@ -13,9 +13,10 @@ needs_fresh_read = no_fresh_read
 
 
 def due(session: Session, _: Known, policy: Policy) -> float:
-    """Creation plus ``start_timeout``; NEVER where that is 0 or a container started by then."""
+    """Creation plus ``start_timeout``; NEVER where that is 0, or its container started by then and was Ready."""
     deadline = session.created + policy.start_timeout
-    if not policy.start_timeout or (session.started is not None and session.started <= deadline):
+    in_time = session.started is not None and session.started <= deadline and not session.never_ready
+    if not policy.start_timeout or in_time:
         return NEVER
     return deadline
 
@@ -23,6 +24,9 @@ def due(session: Session, _: Known, policy: Policy) -> float:
 def evidence(case: Case, *, late: bool) -> str:
     """How far its container got."""
     session, limit = case.session, format_duration(case.policy.start_timeout)
+    if session.never_ready:
+        until = f"within {limit}" if late else "yet"
+        return f"created at {case.at(session.created)} and not Ready {until}: nobody was let in"
     if session.started is not None:
         took = format_duration(session.started - session.created)
         return f"its container started {took} after its creation, later than {limit}: nobody waited for it"
