@@ -91,7 +91,7 @@ async def serve(
             raise click.ClickException(f"{recording} is no recording: {error}") from None
         _greet(url, kubeconfig, token, tls_cert)
         if recording is None:
-            world.deploy(replicas)
+            world.deploy(replicas, configured=True)
             await world.ready(replicas)
             chance = random.Random()  # noqa: S311 - a story
             for user in itertools.islice(itertools.cycle(USERS), sessions):

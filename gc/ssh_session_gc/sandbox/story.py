@@ -21,7 +21,7 @@ QUICK = Program(pull=0.02, start=0.02)
 
 async def lived_in(world: World) -> None:
     """Gives a new world, which began ``PAST`` ago, a past that ends now. Pods have the same names every time."""
-    world.deploy(2)
+    world.deploy(2, configured=True)
     await world.ready(2)
     world.open("alice", replica=0)
     await _pass(world, 50)

@@ -17,7 +17,15 @@ from urllib.parse import urlsplit
 
 from ssh_session_gc.sandbox.api.authorization import Identity, Roles
 from ssh_session_gc.sandbox.api.faults import Faults
-from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NAMESPACES, NODES, PODS, Object, timestamp
+from ssh_session_gc.sandbox.api.objects import (
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    Object,
+    timestamp,
+)
 from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import manifests
@@ -111,6 +119,8 @@ class World:
             rng=rng,
         )
         self._clean, self._port = clean_shutdown, port
+        self._mode: Mode = mode
+        self._pod_start, self._log_level = pod_start, log_level
         self._scheduler = Scheduler(self.store)
         self._deployments = DeploymentController(self.store)
         self._node_controller = NodeController(self.store, silence=node_silence)
@@ -159,11 +169,29 @@ class World:
         """Writes a kubeconfig for this cluster. The authority is the path of a PEM file."""
         return write_kubeconfig(path, self.url, token=token, certificate_authority=certificate_authority)
 
-    def deploy(self, replicas: int = 1, *, drain: float = 0.5, grace: int = 30, sidecar: bool = False) -> None:
+    def deploy(
+        self,
+        replicas: int = 1,
+        *,
+        drain: float = 0.5,
+        grace: int = 30,
+        sidecar: bool = False,
+        configured: bool = False,
+    ) -> None:
         """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process, which a clean
-        shutdown decides by itself; ``grace``: the most that it gets."""
+        shutdown decides by itself; ``grace``: the most that it gets. ``configured``: with its configuration in a
+        ConfigMap, as it is found in a real cluster; nothing in a simulated one reads it."""
         drain = 2.0 * grace if self._clean else drain
-        made = manifests.deployment(replicas, drain=drain, grace=grace, sidecar=sidecar)
+        if configured:
+            config = manifests.configuration(
+                NAMESPACE,
+                self._mode,
+                pod_start=self._pod_start,
+                log_level=self._log_level,
+                metrics_port=self.metrics_port,
+            )
+            self.store.create(CONFIGMAPS, OWNER_NAMESPACE, config)
+        made = manifests.deployment(replicas, drain=drain, grace=grace, sidecar=sidecar, configured=configured)
         self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, made)
 
     async def ready(self, replicas: int = 1) -> None:

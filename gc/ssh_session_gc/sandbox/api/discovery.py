@@ -7,6 +7,7 @@ server takes its ``fieldValidation`` parameter; otherwise kubectl validates by i
 from typing import Any
 
 from ssh_session_gc.sandbox.api.objects import (
+    CONFIGMAPS,
     DAEMONSETS,
     DEPLOYMENTS,
     EVENTS,
@@ -14,6 +15,7 @@ from ssh_session_gc.sandbox.api.objects import (
     PODS,
     REPLICASETS,
     RESOURCES,
+    SECRETS,
     STATEFULSETS,
     Object,
     Resource,
@@ -24,7 +26,7 @@ _REVIEWS = {
     ("authorization.k8s.io", "v1"): "SelfSubjectAccessReview",
     ("authentication.k8s.io", "v1"): "SelfSubjectReview",
 }
-_NO_STATUS = (EVENTS, LEASES)
+_NO_STATUS = (EVENTS, LEASES, CONFIGMAPS, SECRETS)
 _SCALED = (DEPLOYMENTS, STATEFULSETS, REPLICASETS)
 _IN_ALL = (PODS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, REPLICASETS)  # what `kubectl get all` means
 

@@ -49,12 +49,14 @@ REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet", ("rs",))
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", ("ns",), namespaced=False)
 NODES = Resource("", "v1", "nodes", "Node", ("no",), namespaced=False)
 EVENTS = Resource("", "v1", "events", "Event", ("ev",))
+CONFIGMAPS = Resource("", "v1", "configmaps", "ConfigMap", ("cm",))
+SECRETS = Resource("", "v1", "secrets", "Secret")
 CRONJOBS = Resource("batch", "v1", "cronjobs", "CronJob", ("cj",))
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 RESOURCEQUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", ("quota",))
 RESOURCES = (
     *(PODS, DEPLOYMENTS, STATEFULSETS, DAEMONSETS, REPLICASETS),
-    *(NAMESPACES, NODES, EVENTS, LEASES, CRONJOBS, RESOURCEQUOTAS),
+    *(NAMESPACES, NODES, EVENTS, LEASES, CRONJOBS, RESOURCEQUOTAS, CONFIGMAPS, SECRETS),
 )
 
 

@@ -1,4 +1,4 @@
-"""The objects that make ContainerSSH in a cluster: its Deployment, and the Pod of a session.
+"""The objects that make ContainerSSH in a cluster: its Deployment and configuration, and the Pod of a session.
 
 Knows their fields, as a hardened configuration has them. Creates nothing: ``process`` and the world do.
 """
@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Literal
+
+import yaml
 
 from ssh_session_gc.sandbox.api.objects import Object, copied
 from ssh_session_gc.sandbox.containerssh.log import Login
@@ -19,13 +21,23 @@ CONTAINER = "containerssh"
 """The container in which a process runs."""
 CONSOLE = "shell"
 """The container of a session in which the user's program runs."""
+CONFIGURATION = "containerssh-config"
+"""The ConfigMap that has ContainerSSH's configuration, and the volume that brings it into the container."""
+FOLDER = "/etc/containerssh"
+FILE = "config.yaml"
 Mode = Literal["connection", "session", "persistent"]
 """ContainerSSH's ``pod.mode``: a Pod for each connection, for each program, or for each user."""
 
 
-def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Object:
-    """The Deployment; ``drain`` is the seconds from SIGTERM to the end of a process, ``grace`` the most it gets."""
+def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool, configured: bool) -> Object:
+    """The Deployment; ``drain`` is the seconds from SIGTERM to the end of a process, ``grace`` the most it gets.
+    ``configured``: it mounts the ConfigMap of ``configuration``."""
     sidecars = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
+    container: Object = {"name": CONTAINER, "image": "containerssh/containerssh:v0.5.2"}
+    volumes: Object = {}
+    if configured:
+        container |= {"volumeMounts": [{"name": CONFIGURATION, "mountPath": FOLDER, "readOnly": True}]}
+        volumes = {"volumes": [{"name": CONFIGURATION, "configMap": {"name": CONFIGURATION}}]}
     template = {
         "metadata": {
             "labels": {"app": OWNER},
@@ -33,7 +45,8 @@ def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Obj
         },
         "spec": {
             "terminationGracePeriodSeconds": grace,
-            "containers": [*sidecars, {"name": CONTAINER, "image": "containerssh/containerssh:v0.5.2"}],
+            "containers": [*sidecars, container],
+            **volumes,
             "tolerations": [
                 {
                     "key": UNREACHABLE,
@@ -46,6 +59,29 @@ def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool) -> Obj
     }
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": OWNER}}, "template": template}
     return {"metadata": {"name": OWNER}, "spec": spec}
+
+
+def configuration(
+    namespace: str, mode: Mode, *, pod_start: float, log_level: str, metrics_port: int | None
+) -> Object:
+    """The ConfigMap with the configuration of a ContainerSSH that makes its sessions in this namespace.
+    ``metrics_port`` None: it serves no metrics."""
+    content = {
+        "ssh": {"hostkeys": [f"{FOLDER}/keys/ssh_host_ed25519_key"]},
+        "auth": {"password": {"method": "webhook", "webhook": {"url": "http://127.0.0.1:8080"}}},
+        "log": {"level": log_level, "format": "ljson"},
+        "metrics": {"enable": True, "listen": f"0.0.0.0:{metrics_port}"} if metrics_port else {"enable": False},
+        "backend": "kubernetes",
+        "kubernetes": {
+            "timeouts": {"podStart": f"{pod_start:g}s"},
+            "pod": {
+                "mode": mode,
+                "metadata": {"namespace": namespace, "labels": _POD["metadata"]["labels"]},
+                "spec": {"restartPolicy": "Never", "containers": [{"name": CONSOLE, "image": "example/shell:v1"}]},
+            },
+        },
+    }
+    return {"metadata": {"name": CONFIGURATION}, "data": {FILE: yaml.safe_dump(content, sort_keys=False)}}
 
 
 def session(
