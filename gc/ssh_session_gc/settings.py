@@ -9,7 +9,8 @@ from ssh_session_gc.core.names import parse_name
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.kube.resources import DAEMONSETS, DEPLOYMENTS, STATEFULSETS, Resource
 
-_KINDS = {"deployment": DEPLOYMENTS, "statefulset": STATEFULSETS, "daemonset": DAEMONSETS}
+KINDS = {"deployment": DEPLOYMENTS, "statefulset": STATEFULSETS, "daemonset": DAEMONSETS}
+"""The workloads that ContainerSSH may run in, as an operator spells them."""
 
 
 class DryRun(StrEnum):
@@ -36,14 +37,14 @@ class OwnerRef:
             raise ValueError("write it as kind/namespace/name, such as deployment/containerssh/containerssh, or none")
         kind, namespace, name = parts
         kind = kind.lower()
-        if kind not in _KINDS:
-            raise ValueError(f"the kind is one of {', '.join(_KINDS)}")
+        if kind not in KINDS:
+            raise ValueError(f"the kind is one of {', '.join(KINDS)}")
         return cls(kind, parse_name(namespace), parse_name(name))
 
     @property
     def resource(self) -> Resource:
         """The API's resource for this kind."""
-        return _KINDS[self.kind]
+        return KINDS[self.kind]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"

@@ -8,6 +8,7 @@ import click
 from ssh_session_gc import __version__
 from ssh_session_gc.cli.check import check
 from ssh_session_gc.cli.demo import demo
+from ssh_session_gc.cli.discover import discover
 from ssh_session_gc.cli.explain import explain
 from ssh_session_gc.cli.plan import plan
 from ssh_session_gc.cli.run import run
@@ -16,7 +17,7 @@ PROGRAM = "ssh-session-gc"
 
 
 @click.group(
-    commands=[check, demo, explain, plan, run],
+    commands=[check, demo, discover, explain, plan, run],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name=PROGRAM)
