@@ -29,7 +29,7 @@ def test_the_list_of_commands_has_each_one_s_whole_first_sentence(
     commands = ends(monkeypatch, capsys, "--help").out.partition("\nCommands:\n")[2]
     assert "..." not in commands
     listed = dict(each.split(maxsplit=1) for each in re.split(r"\n(?=  \w)", commands))
-    assert sorted(listed) == ["check", "completion", "demo", "explain", "plan", "run"]
+    assert sorted(listed) == ["check", "completion", "demo", "discover", "explain", "plan", "run"]
     for command, text in listed.items():
         full = ends(monkeypatch, capsys, command, "--help").out.split("\n\n")[1]
         assert text.split() == full.split()

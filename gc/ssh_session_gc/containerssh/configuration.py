@@ -222,8 +222,8 @@ class _Reader:
         """The port that may be asked, and why there is none though there are metrics."""
         if not self._value("metrics.enable", bool, False):
             return 0, ""
-        host, _, port = (self._value("metrics.listen", str, "") or "0.0.0.0:9100").rpartition(":")
-        if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
+        host, colon, port = (self._value("metrics.listen", str, "") or "0.0.0.0:9100").rpartition(":")
+        if not (colon and port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
             self._doubt("metrics.listen")
             return 0, "on a port that cannot be told"
         if host == "localhost" or host.startswith("127.") or host == "[::1]":

@@ -1,0 +1,206 @@
+"""ContainerSSH's configuration: what is taken of it, and that nothing else of it ever comes out."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssh_session_gc.containerssh.configuration import LONGEST_TEXT, Configuration, Unreadable, is_one, read
+
+SECRET = "S3cret-of-somebody"
+GOOD = f"""
+ssh:
+  hostkeys: [/etc/containerssh/key]
+auth:
+  password: {{method: webhook, webhook: {{url: "http://u:{SECRET}@auth"}}}}
+log: {{level: debug, format: text, destination: file}}
+metrics: {{enable: true, listen: "[::]:9300"}}
+backend: kubernetes
+kubernetes:
+  connection: {{bearerToken: {SECRET}}}
+  timeouts: {{podStart: 90s, commandStart: 5000000000, podStop: 2m}}
+  pod:
+    mode: persistent
+    createMissingPods: yes
+    consoleContainerNumber: 1
+    metadata: {{namespace: shells, name: home-a, generateName: ssh-, labels: {{team: a}}}}
+    spec: {{restartPolicy: Never}}
+"""
+
+
+def test_what_is_taken_of_it() -> None:
+    assert read(GOOD) == Configuration(
+        backend="kubernetes",
+        mode="persistent",
+        namespace="shells",
+        labels=(("team", "a"),),
+        name="home-a",
+        generate_name="ssh-",
+        console=1,
+        create_missing=True,
+        restart_policy="Never",
+        pod_start=90.0,
+        command_start=5.0,
+        pod_stop=120.0,
+        metrics_port=9300,
+        log_level="debug",
+        log_format="text",
+        log_destination="file",
+    )
+    assert SECRET not in repr(read(GOOD))
+    assert read("backend: docker") == read(json.dumps({"backend": "docker", "log": None})) == Configuration()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is no configuration of ContainerSSH: it has none of its keys"),
+        ("- backend", "is no configuration of ContainerSSH: it has none of its keys"),
+        ("scrape_configs: []", "is no configuration of ContainerSSH: it has none of its keys"),
+        (f"backend: kubernetes\nssh: {SECRET}: {SECRET}", "is no YAML (line 2)"),
+        (f"backend: !{SECRET} x", "is no YAML (line 1)"),
+        ("[" * 5000, "is no YAML"),
+        ("a: " + "9" * 5000, "is no YAML"),
+        ("backend: \0", "is no YAML"),
+        ("x" * (LONGEST_TEXT + 1), "is longer than 256 KiB"),
+        (
+            "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n}\n  <<: [{f'*a{n - 1},' * 9}]\n" for n in range(1, 12)),
+            "is no YAML",
+        ),
+    ],
+    ids=range(10),
+)
+def test_what_is_none(text: str, why: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read(text)
+    assert str(caught.value) == why
+    assert not is_one(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("backend", "podman"),
+        ("backend", ["kubernetes"]),
+        ("configserver", "http://config"),
+        ("log.level", 8),
+        ("log.level", True),
+        ("log.level", "verbose"),
+        ("log.format", 1),
+        ("metrics.enable", "perhaps"),
+        ("kubernetes.pod.mode", "detached"),
+        ("kubernetes.pod.metadata.namespace", "../secrets"),
+        ("kubernetes.pod.metadata.namespace", 7),
+        ("kubernetes.pod.metadata.generateName", "\x1b[2J"),
+        ("kubernetes.pod.metadata.labels", {"a": "\u202e"}),
+        ("kubernetes.pod.metadata.labels", {f"l{n}": "x" for n in range(65)}),
+        ("kubernetes.pod.consoleContainerNumber", -1),
+        ("kubernetes.pod.consoleContainerNumber", True),
+        ("kubernetes.timeouts.podStart", "soon"),
+        ("kubernetes.timeouts.podStart", "100000h"),
+        ("kubernetes.timeouts.podStart", -1),
+        ("kubernetes.timeouts.podStart", 2.5),
+    ],
+)
+def test_what_cannot_be_understood_is_the_default_and_is_named(path: str, value: object) -> None:
+    default = read("ssh: {}")
+    it = read(json.dumps({"ssh": {}, **nested(path, value)}))
+    assert [doubt.startswith(path) for doubt in it.doubts] == [True]
+    if isinstance(value, dict):
+        assert all(name.startswith("l") for name, _ in it.labels)
+    else:
+        assert it == Configuration(doubts=it.doubts) == Configuration(**{**fields(default), "doubts": it.doubts})
+
+
+def nested(path: str, value: object) -> dict[str, Any]:
+    key, _, rest = path.partition(".")
+    return {key: nested(rest, value) if rest else value}
+
+
+def fields(it: Configuration) -> dict[str, Any]:
+    return {name: getattr(it, name) for name in it.__struct_fields__}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "port", "hidden"),
+    [
+        ({}, 0, ""),
+        ({"enable": False, "listen": ":1"}, 0, ""),
+        ({"enable": True}, 9100, ""),
+        ({"enable": True, "listen": ":9200"}, 9200, ""),
+        ({"enable": True, "listen": "127.0.0.1:9200"}, 0, "on its own address alone (metrics.listen)"),
+        ({"enable": True, "listen": "9200"}, 0, "on a port that cannot be told"),
+        ({"enable": True, "listen": ":http"}, 0, "on a port that cannot be told"),
+        ({"enable": True, "listen": ":99999"}, 0, "on a port that cannot be told"),
+        ({"enable": True, "cert": SECRET}, 0, "by TLS (metrics.cert)"),
+        ({"enable": True, "path": "/m"}, 0, "elsewhere than at /metrics (metrics.path)"),
+    ],
+)
+def test_its_metrics(metrics: dict[str, Any], port: int, hidden: str) -> None:
+    it = read(json.dumps({"metrics": metrics}))
+    assert (it.metrics_port, it.metrics_hidden) == (port, hidden)
+
+
+def test_a_level_may_be_a_number() -> None:
+    assert [read(f"log: {{level: {n}}}").log_level for n in (0, 3, 5, 7)] == ["emerg", "error", "notice", "debug"]
+
+
+def test_another_programs_configuration_is_not_taken_for_one() -> None:
+    assert is_one(GOOD)
+    assert is_one(json.dumps({"ssh": {}, "configserver": {"url": "http://x"}}))
+    others: tuple[dict[str, Any], ...] = (
+        {"kubernetes": {}},
+        {"log": {}, "metrics": {}},
+        {"kubernetes": {}, "ssh": {}, "plugins": []},
+        {"global": {}, "scrape_configs": [{"kubernetes": 1}]},
+    )
+    for other in others:
+        assert not is_one(yaml.safe_dump(other))
+
+
+KEYS = [
+    "ssh",
+    "auth",
+    "log",
+    "level",
+    "format",
+    "metrics",
+    "enable",
+    "listen",
+    "backend",
+    "kubernetes",
+    "pod",
+    "mode",
+]
+KEYS += ["metadata", "namespace", "labels", "name", "timeouts", "podStart", "password", "bearerToken", "spec"]
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(SECRET)
+DOCUMENTS = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner, max_size=6),
+    max_leaves=30,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), DOCUMENTS, max_size=6))
+def test_any_document_is_read_or_refused(document: dict[str, Any]) -> None:
+    seen(yaml.safe_dump(document), document)
+
+
+@given(st.text() | st.text("{}[]:-&*!<|>'\"#%@` \nabk", max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    seen(text, None)
+
+
+def seen(text: str, document: dict[str, Any] | None) -> None:
+    """Reads the text; nothing may come out that is not checked, and no secret where a secret would be."""
+    is_one(text)
+    try:
+        shown = repr(read(text))
+    except Unreadable as error:
+        shown = str(error)
+    assert shown.isprintable()
+    public = json.dumps(document and [document.get("kubernetes")], default=str)
+    assert SECRET not in shown or SECRET in public  # a namespace or label that is called so
