@@ -121,7 +121,8 @@ async def test_the_quick_start(world: World, discover: Discover) -> None:
     end = await discover("-o", "values")
     assert (end.status, end.err) == (0, "")
     assert (
-        "#   sessions: 1 Pod in namespace guests, labels that all have beside ContainerSSH's own: none\n" in end.out
+        f"#   sessions: 1 Pod in namespace {guests}, labels that all have beside ContainerSSH's own: none\n"
+        in end.out
     )
     assert "!" not in end.out
     values = chart_config(end.out)
