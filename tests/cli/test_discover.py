@@ -105,7 +105,7 @@ def test_the_sandbox(monkeypatch: Patch, capsys: Capture) -> None:
     )
     assert settings.session_selector == "containerssh_connection_id"
     end = ends(monkeypatch, capsys, "discover", "--sandbox", "-o", "values")
-    assert chart_config(end.out)["sessionSelector"] == "containerssh_connection_id"
+    assert chart_config(end.out)["sessionSelector"] == "containerssh_connection_id"  # as by default
 
 
 def test_bad_usage(monkeypatch: Patch, capsys: Capture) -> None:

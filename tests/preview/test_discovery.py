@@ -181,7 +181,7 @@ def chart_config(values: str) -> dict[str, Any]:
     given = yaml.safe_load(values)
     assert set(given) == {"config"}
     for name, value in given["config"].items():
-        assert name == "sessionSelector" or defaults["config"][name] != value
+        assert defaults["config"][name] != value
     merged = {**defaults, "config": {**defaults["config"], **given["config"]}}
     jsonschema.validate(merged, json.loads((CHART / "values.schema.json").read_text()))
     config: dict[str, Any] = merged["config"]
@@ -193,6 +193,7 @@ CONFIGURATIONS = st.builds(
     Configuration,
     backend=st.just("kubernetes"),
     namespace=st.sampled_from(["shells", "ssh-sessions", "default"]),
+    console=st.integers(0, 3),
     pod_start=TIMES,
     command_start=TIMES,
     pod_stop=TIMES,

@@ -13,7 +13,6 @@ from posixpath import basename, join
 import msgspec
 
 from ssh_session_gc.containerssh.configuration import Configuration, is_label
-from ssh_session_gc.core.model import CONNECTION_ID
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.kube.pods import OWNER_CONTAINER
 from ssh_session_gc.kube.templates import Deployed, Labelled, Place, TemplateContainer, places
@@ -74,7 +73,7 @@ class Finding:
         return replace(
             _DEFAULTS,
             session_namespace=self.namespace or _DEFAULTS.session_namespace,
-            session_selector=CONNECTION_ID,
+            session_container=str(it.console) if it.console else "",
             owner=self.suspect.owner,
             owner_namespace=self.suspect.owner.namespace,
             owner_container=self.suspect.container if self.suspect.chosen else "",

@@ -18,6 +18,15 @@ LONGEST_LINE = 500
 MOST_LABELS = 8
 """Labels that are shown."""
 _DEFAULTS = Settings()
+_MORE = (
+    "session_container",
+    "owner_container",
+    "owner_logs",
+    "owner_metrics_port",
+    "abandoned_grace",
+    "start_timeout",
+)
+"""The settings that are said where they are not the default."""
 
 
 def about(finding: Finding) -> list[str]:
@@ -42,9 +51,7 @@ def env(finding: Finding) -> str:
 
 def values(finding: Finding) -> str:
     """The chart's values, as far as they differ from its defaults."""
-    # The selector is said even so: the default has not always been this one.
-    given = [(n, v) for n, v in _given(finding) if n == "session_selector" or v != _default(n)]
-    config = {_camel(name): value for name, value in given}
+    config = {_camel(name): value for name, value in _given(finding) if value != _default(name)}
     text: str = yaml.safe_dump({"config": config}, sort_keys=False, width=1000)
     return text.rstrip("\n")
 
@@ -65,7 +72,7 @@ def _given(finding: Finding) -> Iterator[tuple[str, str | int | bool]]:
         yield "session_namespace", settings.session_namespace
     yield "session_selector", settings.session_selector
     yield "owner", _written(settings, "owner")
-    for name in ("owner_container", "owner_logs", "owner_metrics_port", "abandoned_grace", "start_timeout"):
+    for name in _MORE:
         if (value := _written(settings, name)) != _default(name):
             yield name, value
 
