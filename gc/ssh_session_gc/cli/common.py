@@ -86,7 +86,8 @@ class CommonOptions:
         "How far the clocks of nodes and API server may be apart.", _POLICY.clock_tolerance
     )
     start_timeout: float = _rule(
-        "Time for a session to start (StartTimeout); keep it above ContainerSSH's podStart; 0 turns the rule off.",
+        "Time for a session to start (StartTimeout); keep it above ContainerSSH's podStart and commandStart; "
+        "0 turns the rule off.",
         _POLICY.start_timeout,
     )
     finished_grace: float = _rule("Time that a finished session stays (Finished).", _POLICY.finished_grace)
