@@ -14,11 +14,11 @@ Capture = pytest.CaptureFixture[str]
 def test_check(monkeypatch: Patch, capsys: Capture) -> None:
     end = ends(monkeypatch, capsys, "check", "--sandbox", "--leader-elect")
     assert (end.status, end.err) == (0, "")
-    assert end.out.endswith("\n21 checks, nothing to mend\n")
+    assert end.out.endswith("\n22 checks, nothing to mend\n")
     end = ends(monkeypatch, capsys, "check", "--sandbox", "--owner", "statefulset/a/b")
     assert end.status == 1
     assert "✗ there is no statefulset a/b\n    name ContainerSSH's workload with --owner" in end.out
-    assert end.out.endswith("\n15 checks, 1 to mend\n")
+    assert end.out.endswith("\n16 checks, 1 to mend\n")
 
 
 def test_a_character_set_without_marks(tmp_path: Path) -> None:

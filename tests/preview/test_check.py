@@ -353,3 +353,20 @@ async def test_a_node_whose_clock_is_ahead(tmp_path: Path) -> None:
         assert what.startswith("the clock of the node of Pod containerssh-")
         assert what.endswith(" ahead")
         assert "NTP" in todo
+
+
+async def test_where_the_shell_is_taken_to_be(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        said = [what for _, what, _ in await findings(world, tmp_path)]
+        assert "the shell is taken to be in the first container: shell" in said
+        missing = await bad(world, tmp_path, session_container="2")
+        todo = "name it with --session-container, as ContainerSSH's consoleContainerNumber does"
+        assert missing == [("1 of 1 session have no container 2", todo)]
+        pod = world.store.list(PODS, "ssh-sessions")[0]
+        pod["spec"]["containers"].append({"name": "proxy", "image": "x"})
+        world.store.put_raw("MODIFIED", PODS, pod)
+        [doubt] = [each for each in await findings(world, tmp_path) if "more than one" in each.what]
+        assert doubt.mark is Mark.OPEN
+        named = [what for _, what, _ in await findings(world, tmp_path, session_container="shell")]
+        assert "the shell is taken to be in container shell: shell" in named

@@ -5,22 +5,19 @@ answer. Changes nothing. Does not know how findings are shown (``cli.check``).
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from ssh_session_gc.cluster.sessions import session_pods
 from ssh_session_gc.core.election import Lease, holder, renewed
-from ssh_session_gc.core.model import Session
-from ssh_session_gc.core.text import counted, printable
+from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import format_age, format_duration
 from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
-from ssh_session_gc.kube.listing import list_all
 from ssh_session_gc.kube.resources import CRONJOBS, LEASES, NAMESPACES, SELF_REVIEWS
 from ssh_session_gc.preview.check_owners import check_owners
+from ssh_session_gc.preview.check_sessions import check_sessions
 from ssh_session_gc.preview.permissions import Finding, Mark, ask, lease_need, needs
 from ssh_session_gc.settings import LeaseRef, Settings
 
@@ -103,50 +100,6 @@ async def _permissions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
         yield await ask(api, need)
 
 
-async def _sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
-    namespace, selector = settings.session_namespace, settings.session_selector
-    try:
-        sessions = (await list_all(api, session_pods(settings))).items
-    except ApiError as error:
-        if error.code != 400:
-            raise
-        yield Finding(Mark.BAD, f"the selector is not one: {error.message}", "check --session-selector")
-        return
-    if sessions:
-        yield Finding(Mark.GOOD, f"{selector} matches {counted(len(sessions), 'Pod')} in namespace {namespace}")
-    elif others := len((await list_all(api, replace(session_pods(settings), labels=""))).items):
-        todo = "check --session-selector, and the labels in ContainerSSH's kubernetes.pod.metadata.labels"
-        yield Finding(Mark.BAD, f"{selector} matches none of {counted(others, 'Pod')} in namespace {namespace}", todo)
-    else:
-        yield Finding(Mark.OPEN, f"there is no Pod in namespace {namespace} at present to try {selector} on")
-    for finding in (_stamp(sessions), _start_timeout(sessions, settings.policy.start_timeout)):
-        yield finding
-
-
-def _stamp(sessions: Sequence[Session]) -> Finding:
-    stamped = sum(bool(session.stamp_uid) for session in sessions)
-    if not stamped:
-        what = "no session carries the owner stamp: owners are told by their start times, which takes longer"
-        return Finding(Mark.OPEN, what if sessions else "there is no session to look for the owner stamp on")
-    return Finding(Mark.GOOD, f"the owner stamp is on {stamped:,} of {counted(len(sessions), 'session')}")
-
-
-def _start_timeout(sessions: Sequence[Session], timeout: float) -> Finding:
-    limit = f"start-timeout is {format_duration(timeout)}"
-    times = sorted(s.started - s.created for s in sessions if s.started is not None)
-    if not timeout:
-        return Finding(Mark.OPEN, "start-timeout is 0: what starts too late stays until it is over age")
-    if not times:
-        return Finding(Mark.OPEN, f"no session has started yet to compare with; {limit}")
-    slowest = f"the slowest took {format_duration(max(0.0, times[-1]))}"
-    if late := sum(each > timeout for each in times):
-        todo = "where ContainerSSH waits that long (timeouts.podStart), people are in them: raise --start-timeout"
-        return Finding(
-            Mark.BAD, f"{late:,} of {counted(len(times), 'session')} started too late: {slowest}, {limit}", todo
-        )
-    return Finding(Mark.GOOD, f"{counted(len(times), 'session')} started in time: {slowest}, {limit}")
-
-
 async def _cron_job(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     namespace = settings.session_namespace
     try:
@@ -188,7 +141,7 @@ _QUESTIONS: dict[str, Callable[[Api, Settings], AsyncIterator[Finding]]] = {
     "The clocks": _clock,
     "The session namespace": _namespace,
     "The permissions": _permissions,
-    "The sessions": _sessions,
+    "The sessions": check_sessions,
     "The owners": check_owners,
     "The CronJob that this program replaces": _cron_job,
 }
