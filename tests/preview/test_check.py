@@ -14,6 +14,7 @@ from ssh_session_gc.preview.permissions import Finding, Mark, needs
 from ssh_session_gc.sandbox import Fault, Identity, PolicyRule, Program, World
 from ssh_session_gc.sandbox.api.objects import CRONJOBS, LEASES, NAMESPACES, PODS
 from ssh_session_gc.settings import LeaseRef, OwnerRef, Settings
+from tests.builders import new_pod
 from tests.preview.test_snapshot import reach
 from tests.support import advance, eventually
 
@@ -193,7 +194,11 @@ async def test_a_selector_that_matches_nothing(tmp_path: Path) -> None:
         await lively(world)
         ((what, todo),) = await bad(world, tmp_path, session_selector="app=shell")
         assert what == "app=shell matches none of 1 Pod in namespace ssh-sessions"
-        assert todo.startswith("check --session-selector")
+        assert todo == "1 Pod there would match --session-selector containerssh_connection_id"
+        world.store.create(PODS, "default", new_pod("other"))
+        ((what, todo),) = await bad(world, tmp_path, session_namespace="default", session_selector="app=shell")
+        assert what == "app=shell matches none of 1 Pod in namespace default"
+        assert todo.startswith("there is 1 Pod of ContainerSSH's in --session-selector containerssh_connection_id ")
         ((what, todo),) = await bad(world, tmp_path, session_selector="a in (")
         assert what.startswith("the selector is not one: ")
         assert todo == "check --session-selector"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from ssh_session_gc.cluster.sessions import session_pods
-from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.model import CONNECTION_ID, Session
 from ssh_session_gc.core.text import counted
 from ssh_session_gc.core.times import format_duration
 from ssh_session_gc.kube import wire
@@ -18,6 +18,7 @@ from ssh_session_gc.kube.errors import ApiError
 from ssh_session_gc.kube.listing import Collection, list_all
 from ssh_session_gc.kube.pods import WHOLE_PODS, session_container
 from ssh_session_gc.kube.resources import PODS
+from ssh_session_gc.preview.elsewhere import elsewhere, missed
 from ssh_session_gc.preview.permissions import Finding, Mark
 from ssh_session_gc.settings import Settings
 
@@ -34,12 +35,19 @@ async def check_sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]
         return
     if sessions:
         yield Finding(Mark.GOOD, f"{selector} matches {counted(len(sessions), 'Pod')} in namespace {namespace}")
+        if others := await missed(api, settings, sessions):
+            what = f"{selector} misses {counted(others, 'Pod')} of ContainerSSH's in namespace {namespace}"
+            yield Finding(Mark.BAD, what, f"--session-selector {CONNECTION_ID} matches whatever ContainerSSH made")
         yield _container(await _pods(api, settings), settings.session_container)
     elif others := len((await list_all(api, replace(session_pods(settings), labels=""))).items):
         todo = "check --session-selector, and the labels in ContainerSSH's kubernetes.pod.metadata.labels"
+        if where := await elsewhere(api, settings):
+            todo = where
         yield Finding(Mark.BAD, f"{selector} matches none of {counted(others, 'Pod')} in namespace {namespace}", todo)
     else:
-        yield Finding(Mark.OPEN, f"there is no Pod in namespace {namespace} at present to try {selector} on")
+        where = await elsewhere(api, settings)
+        what = f"there is no Pod in namespace {namespace} at present to try {selector} on"
+        yield Finding(Mark.BAD if where else Mark.OPEN, what, where or "")
     for finding in (_stamp(sessions), _start_timeout(sessions, settings.policy.start_timeout)):
         yield finding
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ssh_session_gc.cluster.reads import runs_owner
-from ssh_session_gc.core.model import Session
+from ssh_session_gc.core.model import CONNECTION_ID, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import needs_full_list
 from ssh_session_gc.core.plan import Snapshot
@@ -23,6 +23,7 @@ from ssh_session_gc.kube.pods import owner_pod, session_of
 from ssh_session_gc.kube.wire import Pod, Workload
 from ssh_session_gc.kube.workloads import selector_of
 from ssh_session_gc.preview import dump_logs
+from ssh_session_gc.preview.elsewhere import hint
 from ssh_session_gc.preview.objects import PRINT, Found, Objects, find
 from ssh_session_gc.preview.snapshot import CannotRead, annotation_remarks, no_sessions
 from ssh_session_gc.selectors import BadSelector, Selector
@@ -80,12 +81,14 @@ def _sessions(objects: Objects, source: str, settings: Settings) -> tuple[list[P
             remarks.append(f"Pod {found.name} has no status and counts as not started: is it a manifest? {PRINT}")
     if not selected:
         there = Counter(found.namespace for found in objects.pods)
+        where = hint(Counter(found.namespace for found in objects.pods if CONNECTION_ID in found.labels), settings)
+        tail = f"; {where}" if where else ""
         if settings.session_namespace in there:
             count = there[settings.session_namespace]
-            remarks.append(no_sessions(settings, f"none of {counted(count, 'Pod')} of {source}"))
+            remarks.append(no_sessions(settings, f"none of {counted(count, 'Pod')} of {source}") + tail)
         else:
             names = ", ".join(list(there)[:5]) + (", …" if len(there) > 5 else "")
-            remarks.append(f"{no_sessions(settings, f'no Pod of {source}')}; its Pods are in {names}")
+            remarks.append(f"{no_sessions(settings, f'no Pod of {source}')}; its Pods are in {names}{tail}")
     return pods, remarks
 
 

@@ -20,6 +20,7 @@ from ssh_session_gc.kube.listing import list_all
 from ssh_session_gc.kube.resources import NAMESPACES, PODS
 from ssh_session_gc.kube.retries import retried
 from ssh_session_gc.kube.servertime import NO_DATE
+from ssh_session_gc.preview.elsewhere import elsewhere
 from ssh_session_gc.settings import Settings
 
 
@@ -94,7 +95,8 @@ async def _why_none(api: Api, settings: Settings) -> str:
         # Without the permission to get it, a missing namespace looks like an empty one.
         if error.not_found:
             return f"there is no namespace {settings.session_namespace} (--session-namespace)"
-    return no_sessions(settings, "no Pod")
+    where = await elsewhere(api, settings)
+    return no_sessions(settings, "no Pod") + (f"; {where}" if where else "")
 
 
 async def _owners(api: Api, settings: Settings, sessions: Sequence[Session]) -> Owners:
