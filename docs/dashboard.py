@@ -143,7 +143,14 @@ def panels() -> Iterator[dashboard.Row | stat.Panel | timeseries.Panel]:
         {"{{state}}": f"sum by (state) ({highest('sessions', 'state')})"},
         "Each session is in one state. Owned: nothing but its age will end it. Waiting: on its way out.",
         stacked=True,
-        colours={"owned": GREEN, "waiting": YELLOW, "exempt": BLUE, "terminating": GREY, "stuck": RED},
+        colours={
+            "owned": GREEN,
+            "waiting": YELLOW,
+            "exempt": BLUE,
+            "terminating": GREY,
+            "stuck": RED,
+            "unreadable": ORANGE,
+        },
     )
     yield graph(
         "Orphans by reason",

@@ -168,9 +168,11 @@ async def test_a_session_that_goes_bad_again_and_again(tmp_path: Path) -> None:
             await advance(61)
             await eventually(lambda: "mallory" not in seen(s))
             await s.gc.synced()
+            assert s.gc.value("sessions", state="unreadable") == 1
             put(s, plain, "mallory", lambda _: None, "MODIFIED")
             await advance(1)
             await eventually(lambda: "mallory" in seen(s))
+            assert s.gc.value("sessions", state="unreadable") == 0
         put(s, plain, "mallory", UNREADABLE["year-0"], "MODIFIED")
         await advance(4000)
         # Both were too old; whoever can be read went.

@@ -62,8 +62,15 @@ class SessionPods(Source):
             self._take(session, now)
         self.changes.tell(None)
 
+    @property
+    def unreadable_pods(self) -> int:
+        """How many Pods cannot be read at present, as far as is known: those that the last list had, or that changed
+        since."""
+        return len(self._unreadable)
+
     def changed(self, item: Session) -> None:
         """Takes in a session that appeared or changed."""
+        self._readable(item)
         self._take(item, self._time.now())
         self.changes.tell(item.uid)
 
@@ -104,6 +111,7 @@ class SessionPods(Source):
 
     def deleted(self, item: Session) -> None:
         """Forgets a session that is gone, or does not match the selector any more."""
+        self._readable(item)
         self.drop(item.uid)
 
     def drop(self, uid: str) -> None:
@@ -118,6 +126,10 @@ class SessionPods(Source):
         if cause == "forbidden" and not self.has_synced:
             namespace = self._settings.session_namespace
             raise Hopeless(f"{detail}; grant get, list, watch and delete on pods in namespace {namespace}")
+
+    def _readable(self, item: Session) -> None:
+        if self._unreadable:
+            self._unreadable = {why for why in self._unreadable if not why.startswith(f"{item.name}: ")}
 
     def unreadable(self, why: str) -> None:
         """Logs it, once. What cannot be read cannot be judged, and stays."""

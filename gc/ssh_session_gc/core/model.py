@@ -188,3 +188,5 @@ class SessionState(StrEnum):
     TERMINATING = "terminating"
     STUCK = "stuck"
     """Its deletion was accepted and the grace is long over, but it is still there."""
+    UNREADABLE = "unreadable"
+    """Its Pod cannot be read, and is left alone."""

@@ -11,6 +11,7 @@ due of all. Knows the way through the rooms. Does not know what happens in any o
 import asyncio
 
 from ssh_session_gc.cluster.cluster import Cluster
+from ssh_session_gc.core.model import SessionState
 from ssh_session_gc.core.survey import Survey, survey
 from ssh_session_gc.daemon.deletion import Deleter
 from ssh_session_gc.daemon.election import Elector
@@ -88,7 +89,9 @@ class Collector:
             for uid, session in sessions.items()
             if uid in verdicts
         )
-        return survey(judged, self._cluster.owners, self._settings.policy, now)
+        counts = survey(judged, self._cluster.owners, self._settings.policy, now)
+        counts.sessions[SessionState.UNREADABLE] = self._cluster.sessions.unreadable_pods
+        return counts
 
     def _changed(self, uid: str | None) -> None:
         if uid is None:
