@@ -30,6 +30,10 @@ def test_its_end() -> None:
     ended = session(persistent=True, phase="Failed", finished=T + 100)
     verdict = judge(ended, ALIVE, Policy(), T + 160)
     assert (verdict.action, verdict.reason) == (Action.COLLECT, Reason.FINISHED)
+    assert evidence(ended, verdict, ALIVE, Policy(), T + 160) == "its container ended at 03:01:40Z (Failed)"
+    going = session(persistent=True, deletion=T + 30)
+    kept = judge(going, ALIVE, Policy(), T + 40)
+    assert "its deletion was accepted" in evidence(going, kept, ALIVE, Policy(), T + 40)
 
 
 @given(sessions(), known_owners(), policies, moments)
