@@ -13,7 +13,6 @@ from ssh_session_gc.core.gauge import CURRENT, TOTAL, Count
 REAL = Path(__file__).parents[1] / "data" / "recordings" / "real"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PLAIN = "text/plain; version=0.0.4"
-NONE_YET = f"# TYPE {TOTAL} counter\n# TYPE {CURRENT} gauge\n"
 
 
 def page(current: str = "", total: str = "") -> str:

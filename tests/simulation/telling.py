@@ -24,7 +24,6 @@ class Telling(NamedTuple):
         """That of this seed. With logs or metrics most mistakes about owners do no harm: a quarter goes without."""
         if seed % 4 == 1:
             return cls(logs=False, gauge=False)
-        # Where everybody stays connected to somebody, no gauge tells anything: few users, and most of them leave.
         mode: Mode = {6: "session", 12: "persistent"}.get(seed % 16, "connection")  # type: ignore[assignment]
         level: LogLevel = "notice" if seed % 8 == 4 else "debug"
         return cls(logs=seed % 2 == 0, gauge=seed % 4 in (0, 3), level=level, mode=mode, leaks=0.3)

@@ -4,7 +4,8 @@ Knows what to read. A watch may be served by an API server whose cache lags; the
 or from a cache proven to be as new. Once per batch of sessions is enough, however long the deletions take: an
 incarnation that has ended does not come back, and one that starts later cannot have created them.
 
-Every function raises ApiError, Unreachable and Malformed: then nobody can tell, and nobody may die of it.
+Every function raises ApiError, Unreachable and Malformed: then nobody can tell, and nobody may die of it. Only what
+owners say and count is added as far as it can be read, and why some of it cannot.
 """
 
 import asyncio

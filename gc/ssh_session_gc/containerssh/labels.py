@@ -7,9 +7,6 @@ Knows its source (``kubernetes/networkHandler.go``): of a user's name every char
 import re
 from ipaddress import ip_address
 
-LONGEST_USER = 63
-"""Characters of a name that fit into a label; a longer one has none."""
-
 
 def label(user: str) -> str:
     """What ContainerSSH makes of a user's name. Several names may be one label."""

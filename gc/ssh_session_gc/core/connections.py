@@ -15,7 +15,7 @@ CONNECTED                  is open since then, unless it ended later
 DISCONNECTED               ended then, unless it was opened again later
 WAIT_FAILED                the session of that Pod name was given up
 REMOVE_FAILED              the same; it is no end before the last attempt, which is another level
-by the logs of two Pods     is contested: it is nobody's, and neither open nor ended
+by the logs of two Pods    is contested: it is nobody's, and neither open nor ended
 =========================  ===========================================================================================
 
 The order of two lines is that of their own times, by the clock of the node that the owner runs on. The moments are

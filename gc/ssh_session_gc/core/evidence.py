@@ -31,7 +31,7 @@ def evidence(
         why = ownerless.owned(case)
     else:
         why = RULE_OF[verdict.reason].evidence(case, late=verdict.action is Action.COLLECT)
-    if session.spared and verdict.reason is not None:
+    if session.spared and verdict.due == session.created + policy.max_ttl:
         why = f"{why}; held back to max-ttl, as its annotation {KEEP} cannot be read"
     if session.deletion is None:
         return why

@@ -19,11 +19,10 @@ from ssh_session_gc.core.owners import OwnerPod, Span
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import parse_duration
 from ssh_session_gc.kube.decoder import Decoder
-from ssh_session_gc.kube.shells import FINAL, shell
+from ssh_session_gc.kube.shells import FINAL, shell, status_of
 from ssh_session_gc.kube.wire import (
     Annotations,
     Container,
-    ContainerStatus,
     Labels,
     Pod,
     State,
@@ -151,7 +150,7 @@ def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
     """
     names = [container.name for container in pod.spec.containers]
     name = wanted or (OWNER_CONTAINER if OWNER_CONTAINER in names or not names else names[0])
-    found = _status_of(pod, name)
+    found = status_of(pod, name)
     state = (found and found.state) or State()
     last = (found and found.last_state) or State()
     return OwnerPod(
@@ -177,14 +176,6 @@ def _address(text: str | None) -> str:
         return str(ip_address(text)) if text and "%" not in text else ""
     except ValueError:
         return ""
-
-
-def _status_of(pod: Pod, name: str) -> ContainerStatus | None:
-    # The kubelet sorts the statuses by name: position says nothing.
-    for status in pod.status.container_statuses or ():
-        if status.name == name:
-            return status
-    return None
 
 
 def _unreachable(pod: Pod) -> bool:

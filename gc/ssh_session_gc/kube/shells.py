@@ -62,16 +62,26 @@ def shell(pod: Pod, container: Container | None, ahead: float) -> Shell:
     ``ahead``: seconds by which its node's clock runs ahead of the API server's.
     """
     created, phase = pod.metadata.creation_timestamp.timestamp(), pod.status.phase
-    statuses = pod.status.container_statuses or ()
-    status = next((each for each in statuses if container and each.name == container.name), None)
-    if container is None or status is None:
-        unplaced = phase == "Pending" and not statuses and container is not None
+    if container is None:
+        return Shell(created, "", None, False)
+    status = status_of(pod, container.name)
+    if status is None:
+        unplaced = phase == "Pending" and not pod.status.container_statuses
         return Shell(None if unplaced else created, "", None, False)
     state = status.state or State()
     never = not (state.running or state.terminated or state.waiting) and phase != "Pending"
     started = created if never else _first_start(status, state, created, ahead)
     waiting = state.waiting.reason if state.waiting else ""
     return Shell(started, waiting, _end(pod, container, state), _never_ready(pod.status.conditions, status, state))
+
+
+def status_of(pod: Pod, container: str) -> ContainerStatus | None:
+    """The status of a container; None where it has none (yet)."""
+    # The kubelet sorts the statuses by name: position says nothing.
+    for status in pod.status.container_statuses or ():
+        if status.name == container:
+            return status
+    return None
 
 
 def _first_start(status: ContainerStatus, state: State, created: float, ahead: float) -> float | None:

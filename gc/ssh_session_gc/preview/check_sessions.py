@@ -16,7 +16,7 @@ from ssh_session_gc.kube import wire
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError
 from ssh_session_gc.kube.listing import Collection, list_all
-from ssh_session_gc.kube.pods import WHOLE_PODS, session_container
+from ssh_session_gc.kube.pods import WHOLE_PODS, session_container, session_of
 from ssh_session_gc.kube.resources import PODS
 from ssh_session_gc.preview.elsewhere import elsewhere, missed
 from ssh_session_gc.preview.permissions import Finding, Mark
@@ -27,18 +27,19 @@ async def check_sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]
     """Whether there are sessions, what they carry, and whether the limits fit to them."""
     namespace, selector = settings.session_namespace, settings.session_selector
     try:
-        sessions = (await list_all(api, session_pods(settings))).items
+        pods = (await list_all(api, Collection(PODS, namespace, WHOLE_PODS, labels=selector))).items
     except ApiError as error:
         if error.code != 400:
             raise
         yield Finding(Mark.BAD, f"the selector is not one: {error.message}", "check --session-selector")
         return
+    sessions = [session_of(pod, settings.session_container) for pod in pods]
     if sessions:
         yield Finding(Mark.GOOD, f"{selector} matches {counted(len(sessions), 'Pod')} in namespace {namespace}")
         if others := await missed(api, settings, sessions):
             what = f"{selector} misses {counted(others, 'Pod')} of ContainerSSH's in namespace {namespace}"
             yield Finding(Mark.BAD, what, f"--session-selector {CONNECTION_ID} matches whatever ContainerSSH made")
-        yield _container(await _pods(api, settings), settings.session_container)
+        yield _container(pods, settings.session_container)
     elif others := len((await list_all(api, replace(session_pods(settings), labels=""))).items):
         todo = "check --session-selector, and the labels in ContainerSSH's kubernetes.pod.metadata.labels"
         if where := await elsewhere(api, settings):
@@ -50,12 +51,6 @@ async def check_sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]
         yield Finding(Mark.BAD if where else Mark.OPEN, what, where or "")
     for finding in (_stamp(sessions), _start_timeout(sessions, settings.policy.start_timeout)):
         yield finding
-
-
-async def _pods(api: Api, settings: Settings) -> list[wire.Pod]:
-    """The session Pods with all that is decoded of them."""
-    pods = Collection(PODS, settings.session_namespace, WHOLE_PODS, labels=settings.session_selector)
-    return (await list_all(api, pods)).items
 
 
 def _container(pods: Sequence[wire.Pod], wanted: str) -> Finding:

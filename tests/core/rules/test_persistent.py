@@ -50,6 +50,10 @@ def test_a_keep_that_cannot_be_read_holds_everything_back_to_the_longest_limit()
     assert late.action is Action.COLLECT
     said = evidence(spared, late, NOBODY, Policy(), T + DAY)
     assert said.endswith("held back to max-ttl, as its annotation ssh-session-gc/keep cannot be read")
+    # Whatever is due later anyway is not held back.
+    done = session(spared=True, phase="Failed", finished=T + DAY)
+    policy = Policy(max_age=0.0)
+    assert "held back" not in evidence(done, judge(done, ALIVE, policy, T + DAY), ALIVE, policy, T + DAY)
 
 
 def test_a_ttl_that_cannot_be_read_is_the_longest_limit() -> None:
