@@ -52,7 +52,7 @@ class ContainerSSH:
     ) -> None:
         """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
         ``clean_shutdown``: after SIGTERM a process ends its sessions and then itself, as version 0.6 does. Otherwise
-        it takes its time and dies, as 0.5 does (recorded, too).
+        it takes its time and dies, as the stand-in of the older recordings does.
         ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics.
         ``leaks``: the probability that a user who leaves leaves the Pod behind, in mode ``connection``."""
         self._store, self._owner_namespace, self._clean = store, owner_namespace, clean_shutdown
