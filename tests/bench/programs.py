@@ -6,11 +6,9 @@ Knows how they are started and asked, and what the kernel says of a process. Doe
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -91,13 +89,12 @@ class Daemon(Program):
     """``ssh-session-gc run``."""
 
     def __init__(self, kubeconfig: Path, folder: Path, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._url = f"http://127.0.0.1:{free.getsockname()[1]}"
         super().__init__(
             *(str(Path(sys.executable).with_name("ssh-session-gc")), "run", "--log-format", "json"),
-            *("--kubeconfig", str(kubeconfig), "--listen", self._url.removeprefix("http://"), *options),
+            *("--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1:0", *options),
             log=folder / "daemon.log",
         )
+        self._listen = ""
 
     def __enter__(self) -> "Daemon":
         return self
@@ -106,16 +103,25 @@ class Daemon(Program):
         """Waits until every stream is in step. Returns the seconds since its start. Raises TimeoutError."""
         while True:
             try:
-                with urllib.request.urlopen(f"{self._url}/readyz", timeout=PATIENCE):
+                with urllib.request.urlopen(f"{self._url()}/readyz", timeout=PATIENCE):
                     return time.time() - self.begun
-            except (urllib.error.URLError, OSError) as error:
+            except OSError as error:
                 if self._process.poll() is not None or time.time() - self.begun > PATIENCE:
                     raise TimeoutError(f"the daemon is not ready: {error}: {self.log.read_text()[-2000:]}") from None
             time.sleep(0.02)
 
+    def _url(self) -> str:
+        """Where it listens, as its log says: a port chosen for it could be another's by then. Raises OSError."""
+        if not self._listen:
+            found = re.search(r'"listen": ?"(127\.0\.0\.1:\d+)"', self.log.read_text())
+            if not found:
+                raise ConnectionError("it does not listen yet")
+            self._listen = found[1]
+        return f"http://{self._listen}"
+
     def metrics(self, *names: str) -> list[float]:
         """The sum of all series of each of these metrics, or the one series where the name has labels."""
-        with urllib.request.urlopen(f"{self._url}/metrics", timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(f"{self._url()}/metrics", timeout=PATIENCE) as answer:
             text = answer.read().decode()
         series = [
             re.compile(rf"^ssh_session_gc_{re.escape(name)}(?:\{{.*\}})? (\S+)$", re.MULTILINE) for name in names

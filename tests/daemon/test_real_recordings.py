@@ -93,6 +93,9 @@ BY_GAUGE: dict[str, Collected] = {
     "pty-command": {"alice": "Abandoned"},
     "exec-hangs": {"alice": "Abandoned", "bob": "Abandoned"},
 }
+# Nobody is counted from the 23rd second on, and the start times out in the 122nd: the first question to the gauge
+# falls between the 23rd and the 38th, so either is due first.
+EITHER = {("late-ready", "none"): [{"alice": "StartTimeout"}, {"alice": "Abandoned"}]}
 
 
 @pytest.mark.parametrize("name", WITH_DEBUG)
@@ -102,7 +105,8 @@ async def test_who_is_collected(
     name: str, gauge: bool, level: str, expected: dict[str, Collected], tmp_path: Path
 ) -> None:
     found = await played(recording(name, tmp_path, at_level(level)), tmp_path, gauge=gauge)
-    assert found == expected[name] | (BY_GAUGE.get(name, {}) if gauge else {})
+    right = expected[name] | (BY_GAUGE.get(name, {}) if gauge else {})
+    assert found in (EITHER.get((name, level), [right]) if gauge else [right])
 
 
 @pytest.mark.parametrize("gauge", [False, True], ids=["no gauge", "gauge"])
