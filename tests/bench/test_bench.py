@@ -27,7 +27,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         try:
             out, _ = await process.communicate()
         finally:
-            # One that fails ends the others, whose pipes would be found open in a test that has nothing to do with it.
+            # One that fails ends the others, whose open pipes would fail a test that has nothing to do with it.
             if process.returncode is None:
                 process.kill()
                 await process.communicate()

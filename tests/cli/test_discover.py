@@ -20,6 +20,7 @@ from ssh_session_gc.sandbox.api.objects import (
     Object,
 )
 from ssh_session_gc.sandbox.containerssh import manifests
+from ssh_session_gc.sandbox.containerssh.layouts import QUICK_START
 from ssh_session_gc.sandbox.containerssh.log import Login
 from tests.cli.ends import End, ends
 from tests.preview.test_discovery import chart_config, run_settings
@@ -63,8 +64,7 @@ def install(world: World, name: str, namespace: str, config: str | None, *, gues
     if config is not None:
         data = {"config.yaml": config}
         world.store.create(CONFIGMAPS, namespace, {"metadata": {"name": f"{name}-config"}, "data": data})
-    pod = manifests.session(Login("alice", "a" * 32, "10.0.0.1"), "x", {}, {}, "connection")
-    pod["metadata"]["labels"] = {k: v for k, v in pod["metadata"]["labels"].items() if k.startswith("containerssh_")}
+    pod = manifests.session(QUICK_START, Login("alice", "a" * 32, "10.0.0.1"), "x", {}, {}, "connection")
     world.store.create(PODS, guests, pod)
 
 

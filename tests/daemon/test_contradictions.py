@@ -53,7 +53,8 @@ async def test_the_log_and_the_gauge(tmp_path: Path) -> None:
     async with scene(tmp_path, world=World(metrics_port=0), policy=FOREVER) as s:
         [alice] = await s.open("alice")
         # One of which no log tells anything makes the daemon ask.
-        unsaid = manifests.session(Login(f"{7:032x}", "10.1.1.1", "mallory"), "image", {}, {}, "connection")
+        mallory = Login(f"{7:032x}", "10.1.1.1", "mallory")
+        unsaid = manifests.session(s.world.layout, mallory, "image", {}, {}, "connection")
         s.world.store.create(PODS, SESSIONS, unsaid)
         await advance(5)
         s.world.gauge_says(alice.creator, Page(Counts(total=9).text()))

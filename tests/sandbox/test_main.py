@@ -42,6 +42,12 @@ def test_it_runs_a_cluster_and_writes_a_kubeconfig(tmp_path: Path) -> None:
         assert json.loads(path.read_text())["clusters"][0]["cluster"]["server"] == url
 
 
+def test_it_lays_containerssh_out_as_it_is_told() -> None:
+    with serving("--layout=release", "--sessions=0", "--replicas=1") as url:
+        workloads = listed(url, "/apis/apps/v1/namespaces/ssh-gateway/deployments")
+    assert [workload["metadata"]["name"] for workload in workloads] == ["blue-ssh-gateway"]
+
+
 def test_it_serves_a_recording() -> None:
     with serving(f"--recording={CRASH}") as url:
         pods = listed(url, "/api/v1/namespaces/containerssh/pods")

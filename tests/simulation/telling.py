@@ -5,8 +5,8 @@ It follows from the seed alone, so that the other decisions about a world stay w
 
 from typing import NamedTuple
 
+from ssh_session_gc.sandbox.containerssh.layouts import Mode
 from ssh_session_gc.sandbox.containerssh.log import LogLevel
-from ssh_session_gc.sandbox.containerssh.manifests import Mode
 
 
 class Telling(NamedTuple):

@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 from ssh_session_gc.sandbox import Fault, TrueSession, World
 from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
-from ssh_session_gc.sandbox.containerssh.manifests import OWNER_NAMESPACE
-from ssh_session_gc.sandbox.containerssh.process import NAMESPACE
 from ssh_session_gc.sandbox.node.programs import PROGRAM
 
 TTL = "ssh-session-gc/ttl"
@@ -107,7 +105,7 @@ class Load:
         elif chance < 0.23:
             self._world.close(self._somebody())
         else:
-            self._world.store.update(PODS, NAMESPACE, self._somebody().name, self._edit)
+            self._world.store.update(PODS, self._world.layout.session_namespace, self._somebody().name, self._edit)
 
     def _connect(self, *, plain: bool = False) -> None:
         rng, grace = self._rng, self._plan.grace
@@ -142,7 +140,7 @@ class Load:
                 condition["status"] = "False" if condition["status"] == "True" else "True"
 
     def _heard(self, change: Change) -> None:
-        if change.resource is PODS and change.object["metadata"]["namespace"] == NAMESPACE:
+        if change.resource is PODS and change.object["metadata"]["namespace"] == self._world.layout.session_namespace:
             self.changes += 1
             self.there += {"ADDED": 1, "MODIFIED": 0, "DELETED": -1}[change.type]
 
@@ -156,7 +154,7 @@ class Load:
                     if self._rng.random() < 0.5:
                         self._world.crash(process)
                     else:
-                        self._world.evict(OWNER_NAMESPACE, process.pod)
+                        self._world.evict(process.namespace, process.pod)
                     self.troubles["owners ended"] += 1
 
     async def _nemesis(self) -> None:
@@ -165,7 +163,8 @@ class Load:
             await self._strike(silence=self._end - self._time() > LAST_SILENCE)
 
     async def _strike(self, *, silence: bool) -> None:
-        rng, faults, where = self._rng, self._world.faults, self._rng.choice([NAMESPACE, OWNER_NAMESPACE, None])
+        rng, faults, layout = self._rng, self._world.faults, self._world.layout
+        where = rng.choice([layout.session_namespace, layout.owner_namespace, None])
         verb, code, after = rng.choice([*HARM, "delete"]), rng.choice([429, 500, 503, 504]), rng.choice([None, 1, 5])
         times, seconds = rng.randint(1, HARM[verb]), rng.uniform(0.1, 3.0)
         spoils = ["cut", "truncate", "malformed", "reset", "slow", "gone", *(["stall"] if silence else [])]

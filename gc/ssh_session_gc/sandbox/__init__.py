@@ -12,9 +12,21 @@ Each knows those above it, and none below it.
 
 from ssh_session_gc.sandbox.api.authorization import Identity, PolicyRule
 from ssh_session_gc.sandbox.api.faults import Fault, Faults
+from ssh_session_gc.sandbox.containerssh.layouts import LAYOUTS, Layout
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.node.programs import Program
 from ssh_session_gc.sandbox.replay import Replay
 from ssh_session_gc.sandbox.world import World
 
-__all__ = ["Fault", "Faults", "Identity", "PolicyRule", "Program", "Replay", "TrueSession", "World"]
+__all__ = [
+    "LAYOUTS",
+    "Fault",
+    "Faults",
+    "Identity",
+    "Layout",
+    "PolicyRule",
+    "Program",
+    "Replay",
+    "TrueSession",
+    "World",
+]

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from ssh_session_gc.sandbox.api.authorization import ADMIN
+from ssh_session_gc.sandbox.containerssh.layouts import ARTICLE, LAYOUTS, Layout
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
 from ssh_session_gc.sandbox.replay import Replay
 from ssh_session_gc.sandbox.story import USERS, go_on
@@ -35,6 +36,13 @@ PROGRAM = "python -m ssh_session_gc.sandbox"
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="The certificate's key (PEM).")
 @click.option("--replicas", type=click.IntRange(1, 20), default=2, show_default=True, help="Of ContainerSSH.")
 @click.option("--sessions", type=click.IntRange(0, 100_000), default=4, show_default=True, help="Open at the start.")
+@click.option(
+    "--layout",
+    type=click.Choice(list(LAYOUTS)),
+    default="article",
+    show_default=True,
+    help="How ContainerSSH is installed.",
+)
 @click.option("--stamp", is_flag=True, help="Sessions carry their creator's name and uid.")
 @click.option("--story", is_flag=True, help="Sessions open and close, and now and then ContainerSSH dies.")
 @click.option(
@@ -56,6 +64,7 @@ async def serve(
     tls_key: str | None,
     replicas: int,
     sessions: int,
+    layout: str,
     stamp: bool,
     story: bool,
     recording: Path | None,
@@ -80,7 +89,15 @@ async def serve(
                 ).server.url
             else:
                 seed = random.randrange(2**32)  # noqa: S311 - another cluster each time
-                world = World(seed=seed, began=time.time(), stamp=stamp, port=port, tls=tls, tokens=tokens)
+                world = World(
+                    seed=seed,
+                    began=time.time(),
+                    layout=LAYOUTS[layout],
+                    stamp=stamp,
+                    port=port,
+                    tls=tls,
+                    tokens=tokens,
+                )
                 await stack.enter_async_context(world)
                 url = world.url
         except OSError as error:
@@ -89,7 +106,7 @@ async def serve(
             ) from None
         except (ValueError, KeyError) as error:
             raise click.ClickException(f"{recording} is no recording: {error}") from None
-        _greet(url, kubeconfig, token, tls_cert)
+        _greet(url, kubeconfig, token, tls_cert, LAYOUTS[layout])
         if recording is None:
             world.deploy(replicas, configured=True)
             await world.ready(replicas)
@@ -102,7 +119,7 @@ async def serve(
         await stop.wait()
 
 
-def _greet(url: str, kubeconfig: Path | None, token: str, authority: str | None) -> None:
+def _greet(url: str, kubeconfig: Path | None, token: str, authority: str | None, layout: Layout) -> None:
     print(f"A simulated cluster at {url}")  # noqa: T201
     flag = f"--server={url}"
     if authority is not None:
@@ -117,9 +134,10 @@ def _greet(url: str, kubeconfig: Path | None, token: str, authority: str | None)
             raise click.ClickException(f"cannot write {kubeconfig}: {error.strerror}") from None
         flag = f"--kubeconfig={kubeconfig}"
     print(f"  kubectl {flag} get pods,deployments -A")  # noqa: T201
-    print(f"  kubectl {flag} get pods -n ssh-sessions -w", flush=True)  # noqa: T201
+    print(f"  kubectl {flag} get pods -n {layout.session_namespace} -w", flush=True)  # noqa: T201
     if kubeconfig is not None:
-        print(f"  ssh-session-gc run --dry-run {flag}", flush=True)  # noqa: T201
+        command = "run --dry-run" if layout is ARTICLE else "discover"
+        print(f"  ssh-session-gc {command} {flag}", flush=True)  # noqa: T201
 
 
 def main() -> None:

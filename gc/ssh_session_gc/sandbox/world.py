@@ -23,17 +23,18 @@ from ssh_session_gc.sandbox.api.objects import (
     NAMESPACES,
     NODES,
     PODS,
+    SECRETS,
     Object,
     timestamp,
 )
 from ssh_session_gc.sandbox.api.server import BOOKMARK_SECONDS, ApiServer
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import manifests
+from ssh_session_gc.sandbox.containerssh.layouts import ARTICLE, Layout, Mode
 from ssh_session_gc.sandbox.containerssh.leaks import panic
 from ssh_session_gc.sandbox.containerssh.log import LogLevel
-from ssh_session_gc.sandbox.containerssh.manifests import CONTAINER, OWNER, OWNER_NAMESPACE, Mode
 from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts, Says
-from ssh_session_gc.sandbox.containerssh.process import NAMESPACE, POD_START, ContainerSSH
+from ssh_session_gc.sandbox.containerssh.process import POD_START, ContainerSSH
 from ssh_session_gc.sandbox.containerssh.removal import Obstacle
 from ssh_session_gc.sandbox.containerssh.truth import TrueSession
 from ssh_session_gc.sandbox.kubeconfig import write_kubeconfig
@@ -57,7 +58,8 @@ class World:
         nodes: int = 1,
         began: float = EPOCH,
         skews: Mapping[str, float] | None = None,
-        mode: Mode = "connection",
+        layout: Layout = ARTICLE,
+        mode: Mode | None = None,
         stamp: bool = False,
         pod_start: float = POD_START,
         node_silence: float = 40.0,
@@ -74,7 +76,8 @@ class World:
         bookmark_seconds: float = BOOKMARK_SECONDS,
     ) -> None:
         """``began``: epoch seconds at which the cluster's clock starts. ``skews``: seconds that a node's clock is
-        ahead. ``mode``: for what ContainerSSH makes Pods. ``stamp``: sessions carry their creator's name and uid.
+        ahead. ``layout``: how ContainerSSH is installed; ``mode``: for what it makes Pods, in place of the layout's.
+        ``stamp``: sessions carry their creator's name and uid.
         ``node_silence``: seconds until a node that is cut off counts as unreachable. ``program``: how containers
         behave; ``images``: where theirs says otherwise. ``clean_shutdown``, ``log_level``, ``leaks``: see
         ``ContainerSSH``. ``metrics_port``: where each of its processes serves its metrics, on its Pod's address;
@@ -109,6 +112,7 @@ class World:
         rng = random.Random(seed + 1)  # noqa: S311 - names
         self.containerssh = ContainerSSH(
             self.store,
+            layout=layout,
             mode=mode,
             stamp=stamp,
             pod_start=pod_start,
@@ -119,14 +123,14 @@ class World:
             rng=rng,
         )
         self._clean, self._port = clean_shutdown, port
-        self._mode: Mode = mode
+        self.layout = layout
         self._pod_start, self._log_level = pod_start, log_level
         self._scheduler = Scheduler(self.store)
         self._deployments = DeploymentController(self.store)
         self._node_controller = NodeController(self.store, silence=node_silence)
 
     async def __aenter__(self) -> Self:
-        for namespace in ("default", NAMESPACE, OWNER_NAMESPACE):
+        for namespace in dict.fromkeys(("default", self.layout.session_namespace, self.layout.owner_namespace)):
             self.store.create(NAMESPACES, None, {"metadata": {"name": namespace}})
         if self._metrics is not None:
             await self._metrics.start()
@@ -179,20 +183,23 @@ class World:
         configured: bool = False,
     ) -> None:
         """Creates ContainerSSH's Deployment. ``drain``: seconds from SIGTERM to the end of its process, which a clean
-        shutdown decides by itself; ``grace``: the most that it gets. ``configured``: with its configuration in a
-        ConfigMap, as it is found in a real cluster; nothing in a simulated one reads it."""
+        shutdown decides by itself; ``grace``: the most that it gets. ``configured``: with its configuration, as it
+        is found in a real cluster; nothing in a simulated one reads it."""
         drain = 2.0 * grace if self._clean else drain
         if configured:
             config = manifests.configuration(
-                NAMESPACE,
-                self._mode,
+                self.layout,
+                self.containerssh.register.mode,
                 pod_start=self._pod_start,
                 log_level=self._log_level,
                 metrics_port=self.metrics_port,
             )
-            self.store.create(CONFIGMAPS, OWNER_NAMESPACE, config)
-        made = manifests.deployment(replicas, drain=drain, grace=grace, sidecar=sidecar, configured=configured)
-        self.store.create(DEPLOYMENTS, OWNER_NAMESPACE, made)
+            resource = CONFIGMAPS if self.layout.config_kind == "ConfigMap" else SECRETS
+            self.store.create(resource, self.layout.owner_namespace, config)
+        made = manifests.deployment(
+            self.layout, replicas, drain=drain, grace=grace, sidecar=sidecar, configured=configured
+        )
+        self.store.create(DEPLOYMENTS, self.layout.owner_namespace, made)
 
     async def ready(self, replicas: int = 1) -> None:
         """Waits until so many ContainerSSH processes run and their Pods are Ready."""
@@ -282,17 +289,20 @@ class World:
             annotations["kubectl.kubernetes.io/restartedAt"] = timestamp(self.store.now())
             annotations["sandbox/revision"] = str(int(annotations.get("sandbox/revision", "1")) + 1)
 
-        self.store.update(DEPLOYMENTS, OWNER_NAMESPACE, OWNER, restart)
+        self.store.update(DEPLOYMENTS, self.layout.owner_namespace, self.layout.owner, restart)
 
     def scale(self, replicas: int) -> None:
         """Sets the number of replicas."""
         self.store.update(
-            DEPLOYMENTS, OWNER_NAMESPACE, OWNER, lambda deployment: deployment["spec"].update(replicas=replicas)
+            DEPLOYMENTS,
+            self.layout.owner_namespace,
+            self.layout.owner,
+            lambda deployment: deployment["spec"].update(replicas=replicas),
         )
 
     def delete_deployment(self) -> None:
         """Deletes the Deployment; its Pods follow."""
-        self.store.delete(DEPLOYMENTS, OWNER_NAMESPACE, OWNER)
+        self.store.delete(DEPLOYMENTS, self.layout.owner_namespace, self.layout.owner)
 
     def cut_off(self, node: str = "node1") -> None:
         """Cuts a node off: all that runs on it goes on, unseen."""
@@ -339,11 +349,11 @@ class World:
         return [s for s in self.containerssh.sessions.values() if s.was_live and not s.evicted]
 
     def _owner_address(self, pod: StatusWriter) -> str:
-        owner = pod.namespace == OWNER_NAMESPACE and CONTAINER in pod.containers
+        owner = pod.namespace == self.layout.owner_namespace and self.layout.container in pod.containers
         return self._metrics.address(pod.uid) if owner and self._metrics is not None else ""
 
     def _is_ready(self, process: Process) -> bool:
-        pods = {pod["metadata"]["uid"]: pod for pod in self.store.list(PODS, OWNER_NAMESPACE)}
+        pods = {pod["metadata"]["uid"]: pod for pod in self.store.list(PODS, self.layout.owner_namespace)}
         conditions = pods.get(process.pod_uid, {}).get("status", {}).get("conditions", ())
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 

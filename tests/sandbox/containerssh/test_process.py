@@ -6,7 +6,7 @@ import pytest
 from ssh_session_gc.sandbox import Program, World
 from ssh_session_gc.sandbox.api.objects import timestamp
 from ssh_session_gc.sandbox.api.refusals import Refusal
-from ssh_session_gc.sandbox.containerssh.manifests import Mode
+from ssh_session_gc.sandbox.containerssh.layouts import Mode
 from tests.sandbox.worlds import container, owner_pods, ready, session_pod, state
 from tests.support import advance
 

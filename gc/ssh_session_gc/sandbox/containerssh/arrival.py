@@ -15,6 +15,7 @@ from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.api.storage import Store
 from ssh_session_gc.sandbox.containerssh import lines, manifests
 from ssh_session_gc.sandbox.containerssh.departure import Departures
+from ssh_session_gc.sandbox.containerssh.layouts import Layout
 from ssh_session_gc.sandbox.containerssh.log import Login
 from ssh_session_gc.sandbox.containerssh.register import Register
 from ssh_session_gc.sandbox.containerssh.removal import RETRY
@@ -31,7 +32,7 @@ class Arrivals:
     def __init__(
         self,
         store: Store,
-        namespace: str,
+        layout: Layout,
         register: Register,
         departures: Departures,
         *,
@@ -40,7 +41,7 @@ class Arrivals:
         rng: random.Random,
     ) -> None:
         """``stamp``, ``pod_start``: see ``ContainerSSH``. ``rng``: draws ids and addresses."""
-        self._store, self._namespace = store, namespace
+        self._store, self._layout, self._namespace = store, layout, layout.session_namespace
         self._register, self._departures = register, departures
         self._stamp, self._pod_start, self._rng = stamp, pod_start, rng
         self.exec_fails = False
@@ -81,7 +82,7 @@ class Arrivals:
         if self._register.mode == "session":
             server.write(*lines.admitted(connection.login))
         pod = manifests.session(
-            connection.login, image or IMAGE, labels or {}, annotations or {}, self._register.mode
+            self._layout, connection.login, image or IMAGE, labels or {}, annotations or {}, self._register.mode
         )
         return self._create(server, connection, pod, lost_answer=lost_answer)
 
@@ -93,8 +94,10 @@ class Arrivals:
             raise LookupError(f"nobody can start another program in {session.name}")
         connection, server = seat
         server.write(*lines.admitted(connection.login)[1:])
-        image = self._store.get(PODS, self._namespace, session.name)["spec"]["containers"][0]["image"]
-        return self._create(server, connection, manifests.session(connection.login, image, {}, {}, "session"))
+        spec = self._store.get(PODS, self._namespace, session.name)["spec"]
+        image = spec["containers"][self._layout.console]["image"]
+        pod = manifests.session(self._layout, connection.login, image, {}, {}, "session")
+        return self._create(server, connection, pod)
 
     def came_up(self, session: TrueSession) -> None:
         """Lets everybody in who has waited for a Pod."""

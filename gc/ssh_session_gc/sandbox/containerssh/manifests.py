@@ -1,51 +1,47 @@
 """The objects that make ContainerSSH in a cluster: its Deployment and configuration, and the Pod of a session.
 
-Knows their fields, as a hardened configuration has them. Creates nothing: ``process`` and the world do.
+Knows their fields. What is called how, and what a session's Pod is like, ``layouts`` says. Creates nothing:
+``process`` and the world do.
 """
 
+import base64
 import json
 import re
 from collections.abc import Mapping
-from typing import Literal
 
 import yaml
 
 from ssh_session_gc.sandbox.api.objects import Object, copied
+from ssh_session_gc.sandbox.containerssh.layouts import Layout, Mode
 from ssh_session_gc.sandbox.containerssh.log import Login
 from ssh_session_gc.sandbox.node.nodes import UNREACHABLE
 from ssh_session_gc.sandbox.node.programs import PROGRAM
 
-OWNER = "containerssh"
-OWNER_NAMESPACE = "containerssh"
-CONTAINER = "containerssh"
-"""The container in which a process runs."""
-CONSOLE = "shell"
-"""The container of a session in which the user's program runs."""
-CONFIGURATION = "containerssh-config"
-"""The ConfigMap that has ContainerSSH's configuration, and the volume that brings it into the container."""
 FOLDER = "/etc/containerssh"
 FILE = "config.yaml"
-Mode = Literal["connection", "session", "persistent"]
-"""ContainerSSH's ``pod.mode``: a Pod for each connection, for each program, or for each user."""
+GENERATE_NAME = "containerssh-"
 
 
-def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool, configured: bool) -> Object:
+def deployment(layout: Layout, replicas: int, *, drain: float, grace: int, sidecar: bool, configured: bool) -> Object:
     """The Deployment; ``drain`` is the seconds from SIGTERM to the end of a process, ``grace`` the most it gets.
-    ``configured``: it mounts the ConfigMap of ``configuration``."""
-    sidecars = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
-    container: Object = {"name": CONTAINER, "image": "containerssh/containerssh:v0.5.2"}
+    ``sidecar``: another container comes before ContainerSSH's. ``configured``: it mounts ``configuration``."""
+    container: Object = {"name": layout.container, "image": layout.image}
     volumes: Object = {}
     if configured:
-        container |= {"volumeMounts": [{"name": CONFIGURATION, "mountPath": FOLDER, "readOnly": True}]}
-        volumes = {"volumes": [{"name": CONFIGURATION, "configMap": {"name": CONFIGURATION}}]}
+        mount = {"name": "config", "mountPath": FOLDER, "readOnly": True}
+        if layout.sub_path:
+            mount |= {"mountPath": f"{FOLDER}/{FILE}", "subPath": FILE}
+        kind, key = ("configMap", "name") if layout.config_kind == "ConfigMap" else ("secret", "secretName")
+        container |= {"volumeMounts": [mount]}
+        volumes = {"volumes": [{"name": "config", kind: {key: layout.config_name}}]}
+    before = [{"name": "audit-log", "image": "example/audit-log:v1"}] if sidecar else []
+    after = [{"name": name, "image": image} for name, image in layout.sidecars.items()]
+    labels = dict(layout.owner_labels)
     template = {
-        "metadata": {
-            "labels": {"app": OWNER},
-            "annotations": {PROGRAM: json.dumps({"drain": drain})},
-        },
+        "metadata": {"labels": labels, "annotations": {PROGRAM: json.dumps({"drain": drain})}},
         "spec": {
             "terminationGracePeriodSeconds": grace,
-            "containers": [*sidecars, container],
+            "containers": [*before, container, *after],
             **volumes,
             "tolerations": [
                 {
@@ -57,34 +53,42 @@ def deployment(replicas: int, *, drain: float, grace: int, sidecar: bool, config
             ],
         },
     }
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": OWNER}}, "template": template}
-    return {"metadata": {"name": OWNER}, "spec": spec}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": layout.owner}, "spec": spec}
 
 
 def configuration(
-    namespace: str, mode: Mode, *, pod_start: float, log_level: str, metrics_port: int | None
+    layout: Layout, mode: Mode, *, pod_start: float, log_level: str, metrics_port: int | None
 ) -> Object:
-    """The ConfigMap with the configuration of a ContainerSSH that makes its sessions in this namespace.
-    ``metrics_port`` None: it serves no metrics."""
+    """The ConfigMap or Secret with its configuration. ``metrics_port`` None: it serves no metrics."""
+    pod: Object = {
+        "mode": mode,
+        "metadata": {"namespace": layout.session_namespace},
+        "spec": copied(layout.spec),
+    }
+    pod["spec"]["containers"][layout.console]["image"] = "example/shell:v1"
+    if layout.session_labels:
+        pod["metadata"]["labels"] = dict(layout.session_labels)
+    if layout.console:
+        pod["consoleContainerNumber"] = layout.console
+    if mode == "persistent":
+        pod["createMissingPods"] = True
     content = {
         "ssh": {"hostkeys": [f"{FOLDER}/keys/ssh_host_ed25519_key"]},
         "auth": {"password": {"method": "webhook", "webhook": {"url": "http://127.0.0.1:8080"}}},
         "log": {"level": log_level, "format": "ljson"},
         "metrics": {"enable": True, "listen": f"0.0.0.0:{metrics_port}"} if metrics_port else {"enable": False},
         "backend": "kubernetes",
-        "kubernetes": {
-            "timeouts": {"podStart": f"{pod_start:g}s"},
-            "pod": {
-                "mode": mode,
-                "metadata": {"namespace": namespace, "labels": _POD["metadata"]["labels"]},
-                "spec": {"restartPolicy": "Never", "containers": [{"name": CONSOLE, "image": "example/shell:v1"}]},
-            },
-        },
+        "kubernetes": {"timeouts": {"podStart": f"{pod_start:g}s"}, "pod": pod},
     }
-    return {"metadata": {"name": CONFIGURATION}, "data": {FILE: yaml.safe_dump(content, sort_keys=False)}}
+    text = yaml.safe_dump(content, sort_keys=False)
+    if layout.config_kind == "Secret":
+        text = base64.b64encode(text.encode()).decode()
+    return {"metadata": {"name": layout.config_name}, "data": {FILE: text}}
 
 
 def session(
+    layout: Layout,
     login: Login,
     image: str,
     labels: Mapping[str, str],
@@ -92,17 +96,21 @@ def session(
     mode: Mode,
 ) -> Object:
     """The Pod of a session."""
-    pod = copied(_POD)
-    pod["metadata"]["labels"] |= {**_labels(login.user, login.connection), **labels}
-    pod["metadata"]["annotations"] = {"containerssh_ip": login.address, **annotations}
-    container = pod["spec"]["containers"][0]
+    spec = copied(layout.spec)
+    container = spec["containers"][layout.console]
     container["image"] = image
+    container["command"] = ["/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"]
     if mode == "session":
         container["command"] = ["/usr/bin/containerssh-agent", "console", "--wait", "--pid", "--", "/bin/sh"]
         container |= {"stdin": True, "stdinOnce": True, "tty": True}
+    metadata: Object = {
+        "generateName": GENERATE_NAME,
+        "labels": {**layout.session_labels, **_labels(login.user, login.connection), **labels},
+        "annotations": {"containerssh_ip": login.address, **annotations},
+    }
     if mode == "persistent":
-        pod["metadata"]["name"] = home(login.user)
-    return pod
+        metadata["name"] = home(login.user)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def home(user: str) -> str:
@@ -114,51 +122,3 @@ def _labels(user: str, connection: str) -> dict[str, str]:
     """The labels that say who connected. ContainerSSH leaves out what is longer than the 63 characters of a label."""
     labels = {"containerssh_connection_id": connection, "containerssh_username": re.sub(r"[^A-Za-z0-9|.]", "-", user)}
     return {name: value for name, value in labels.items() if len(value) <= 63}
-
-
-_POD: Object = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {
-        "generateName": "containerssh-",
-        "labels": {"app.kubernetes.io/managed-by": "containerssh", "containerssh.io/session": "true"},
-    },
-    "spec": {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "runAsGroup": 1000,
-            "fsGroup": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": CONSOLE,
-                "image": "",
-                "command": ["/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "runAsNonRoot": True,
-                    "capabilities": {"drop": ["ALL"]},
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "128Mi"},
-                    "limits": {"cpu": "500m", "memory": "512Mi"},
-                },
-                "volumeMounts": [
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a path in the session
-                    {"name": "home", "mountPath": "/home/user"},
-                ],
-            }
-        ],
-        "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": "100Mi"}},
-            {"name": "home", "emptyDir": {"sizeLimit": "1Gi"}},
-        ],
-    },
-}

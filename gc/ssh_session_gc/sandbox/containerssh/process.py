@@ -11,12 +11,12 @@ from functools import partial
 
 from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.storage import Store
-from ssh_session_gc.sandbox.containerssh import lines, manifests
+from ssh_session_gc.sandbox.containerssh import lines
 from ssh_session_gc.sandbox.containerssh.arrival import Arrivals
 from ssh_session_gc.sandbox.containerssh.departure import Departures
+from ssh_session_gc.sandbox.containerssh.layouts import ARTICLE, CONSOLE, Layout, Mode
 from ssh_session_gc.sandbox.containerssh.leaks import Leaks
 from ssh_session_gc.sandbox.containerssh.log import LogLevel
-from ssh_session_gc.sandbox.containerssh.manifests import CONSOLE, Mode
 from ssh_session_gc.sandbox.containerssh.metrics import MetricsPorts
 from ssh_session_gc.sandbox.containerssh.register import Register
 from ssh_session_gc.sandbox.containerssh.removal import Removal
@@ -27,7 +27,6 @@ from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.nodes import DISRUPTED
 from ssh_session_gc.sandbox.node.programs import Process
 
-NAMESPACE = "ssh-sessions"
 POD_START = 60.0
 """Seconds that ContainerSSH waits for a Pod (its ``timeouts.podStart``)."""
 
@@ -39,9 +38,8 @@ class ContainerSSH:
         self,
         store: Store,
         *,
-        namespace: str = NAMESPACE,
-        owner_namespace: str = manifests.OWNER_NAMESPACE,
-        mode: Mode = "connection",
+        layout: Layout = ARTICLE,
+        mode: Mode | None = None,
         stamp: bool = False,
         pod_start: float = POD_START,
         clean_shutdown: bool = False,
@@ -50,20 +48,21 @@ class ContainerSSH:
         leaks: float = 0.0,
         rng: random.Random | None = None,
     ) -> None:
-        """``stamp``: an admission policy writes the creating Pod's name and uid onto each session.
+        """``mode``: in place of the layout's. ``stamp``: an admission policy writes the creating Pod's name and uid
+        onto each session.
         ``clean_shutdown``: after SIGTERM a process ends its sessions and then itself, as version 0.6 does. Otherwise
         it takes its time and dies, as the stand-in of the older recordings does.
         ``log_level``: "notice" leaves only the errors in the log. ``metrics``: where it serves its metrics.
         ``leaks``: the probability that a user who leaves leaves the Pod behind, in mode ``connection``."""
-        self._store, self._owner_namespace, self._clean = store, owner_namespace, clean_shutdown
+        self._store, self._layout, self._clean = store, layout, clean_shutdown
         self._log_level, self._metrics = log_level, metrics
         rng = rng or random.Random()  # noqa: S311 - connection ids
-        self.register = Register(mode)
+        self.register = Register(mode or layout.mode)
         self._kubelets: list[Kubelet] = []
-        self.removal = Removal(store, namespace)
+        self.removal = Removal(store, layout.session_namespace)
         self._departures = Departures(store, self.register, self.removal)
         self.arrivals = Arrivals(
-            store, namespace, self.register, self._departures, stamp=stamp, pod_start=pod_start, rng=rng
+            store, layout, self.register, self._departures, stamp=stamp, pod_start=pod_start, rng=rng
         )
         self._leaks = Leaks(leaks, rng, self._departures)
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -142,7 +141,7 @@ class ContainerSSH:
     # Processes start and end
 
     def _process_started(self, kubelet: Kubelet, process: Process) -> None:
-        if process.namespace == self._owner_namespace and process.container == manifests.CONTAINER:
+        if (process.namespace, process.container) == (self._layout.owner_namespace, self._layout.container):
             replica = Replica(process, kubelet, self._log_level)
             self.replicas.append(replica)
             if self._metrics is not None:

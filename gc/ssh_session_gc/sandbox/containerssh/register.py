@@ -5,7 +5,7 @@ Changes nothing and does not know what anybody does.
 
 from dataclasses import dataclass, field
 
-from ssh_session_gc.sandbox.containerssh.manifests import Mode
+from ssh_session_gc.sandbox.containerssh.layouts import Mode
 from ssh_session_gc.sandbox.containerssh.replica import Replica
 from ssh_session_gc.sandbox.containerssh.truth import Connection, TrueSession
 from ssh_session_gc.sandbox.node.programs import Process
