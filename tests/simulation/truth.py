@@ -85,10 +85,8 @@ class Truth:
                 return "somebody is in it"
             case Reason.ABANDONED if session.persistent:
                 return "it is kept on purpose"
-            case Reason.ABANDONED if session.left is not None and (
-                now - session.left < self._policy.abandoned_grace - BY_STATUS
-            ):
-                return f"its user has left {now - session.left:.3f} s ago"
+            case Reason.ABANDONED if now - self._left(session) < self._policy.abandoned_grace - BY_STATUS:
+                return f"its user has left {now - self._left(session):.3f} s ago"
             case Reason.FINISHED if not session.finished:
                 return "it has not finished"
             case Reason.FINISHED if (
@@ -152,6 +150,11 @@ class Truth:
         elif self._empty_since is None:
             self._empty_since = self._world.store.now()
 
+    def _left(self, session: TrueSession) -> float:
+        """Since when nobody is in it who was: ContainerSSH's log told so, or the last connection to it has ended."""
+        ends = [each.ended or self._end(each.process) - BY_SUCCESSOR for each in session.connections]
+        return min(math.inf if session.left is None else session.left, max(ends, default=-math.inf))
+
     def _said(self, session: TrueSession, bound: float) -> bool:
         """Whether the log of its owner, which lives, has told for so many seconds that nobody uses it any more."""
         if not self._telling.logs or session.left is None or not session.creator.alive:
@@ -175,8 +178,12 @@ class Truth:
         return None
 
     def _over_for(self, process: Process) -> float:
-        """For how many seconds it is over; by its node's clock where that is behind, as nothing else says it."""
-        return self._world.store.now() - self._ended[process] - min(0.0, self._skews[process])
+        """For how many seconds it is over."""
+        return self._world.store.now() - self._end(process)
+
+    def _end(self, process: Process) -> float:
+        """When it ended, which may be never; by its node's clock where that is behind, as nothing else says it."""
+        return self._ended.get(process, math.inf) + min(0.0, self._skews[process])
 
     def _says_started(self, pod: Object, session: TrueSession) -> bool:
         """Whether its status, as it stands in the store, tells of a start in time."""

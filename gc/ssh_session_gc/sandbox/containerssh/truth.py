@@ -16,9 +16,15 @@ class Connection:
 
     login: Login
     process: Process
-    open: bool = True
+    ended: float | None = None
+    """The time at which it ended while its process ran, by the API server's clock."""
     mute: bool = False
     """No program could be started for it, so that ContainerSSH deletes nothing when it ends."""
+
+    @property
+    def open(self) -> bool:
+        """Whether its process has not ended it."""
+        return self.ended is None
 
     @property
     def alive(self) -> bool:
