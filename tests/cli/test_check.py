@@ -14,7 +14,7 @@ Capture = pytest.CaptureFixture[str]
 def test_check(monkeypatch: Patch, capsys: Capture) -> None:
     end = ends(monkeypatch, capsys, "check", "--sandbox", "--leader-elect")
     assert (end.status, end.err) == (0, "")
-    assert end.out.endswith("\n22 checks, nothing to mend\n")
+    assert end.out.endswith("\n23 checks, nothing to mend\n")
     end = ends(monkeypatch, capsys, "check", "--sandbox", "--owner", "statefulset/a/b")
     assert end.status == 1
     assert "✗ there is no statefulset a/b\n    name ContainerSSH's workload with --owner" in end.out

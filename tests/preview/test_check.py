@@ -32,9 +32,9 @@ async def bad(world: World, tmp_path: Path, **more: Any) -> list[tuple[str, str]
     return [(what, todo) for mark, what, todo in await findings(world, tmp_path, **more) if mark is Mark.BAD]
 
 
-async def lively(world: World) -> None:
+async def lively(world: World, *, configured: bool = False) -> None:
     """Has ContainerSSH run, and alice in a session."""
-    world.deploy(2)
+    world.deploy(2, configured=configured)
     await world.ready(2)
     world.open("alice")
     await advance(3)
@@ -57,7 +57,7 @@ def rules(*, without: str = "") -> list[PolicyRule]:
 
 async def test_all_is_well(tmp_path: Path) -> None:
     async with cluster(stamp=True) as world:
-        await lively(world)
+        await lively(world, configured=True)
         found = await findings(world, tmp_path, lease=LEASE)
         # That a deletion takes ContainerSSH long has not been seen, and its metrics are not asked for by default.
         open_ones = [what.partition(":")[0] for mark, what, _ in found if mark is not Mark.GOOD]
@@ -73,6 +73,7 @@ async def test_all_is_well(tmp_path: Path) -> None:
             "the owner stamp is on 1 of 1 session",
             "1 session started in time: the slowest took ",
             "2 of 2 Pods running ContainerSSH, in container containerssh",
+            "ContainerSSH's configuration (config.yaml in ConfigMap containerssh-config) fits: ",
             "no CronJob ssh-session-gc in namespace ssh-sessions",
             "the lease ssh-sessions/ssh-session-gc is free",
         ):
@@ -215,6 +216,7 @@ async def test_nobody_is_in(tmp_path: Path) -> None:
             "no",
             "abandoned-grace",
             "ContainerSSH's",
+            "our",
         ]
         assert not [each for each in found if each.mark is Mark.BAD]
 

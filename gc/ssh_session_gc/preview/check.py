@@ -16,6 +16,7 @@ from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
 from ssh_session_gc.kube.resources import CRONJOBS, LEASES, NAMESPACES, SELF_REVIEWS
+from ssh_session_gc.preview.check_configuration import check_configuration
 from ssh_session_gc.preview.check_owners import check_owners
 from ssh_session_gc.preview.check_sessions import check_sessions
 from ssh_session_gc.preview.permissions import Finding, Mark, ask, lease_need, needs
@@ -143,6 +144,7 @@ _QUESTIONS: dict[str, Callable[[Api, Settings], AsyncIterator[Finding]]] = {
     "The permissions": _permissions,
     "The sessions": check_sessions,
     "The owners": check_owners,
+    "ContainerSSH's configuration": check_configuration,
     "The CronJob that this program replaces": _cron_job,
 }
 """Asked in this order; the names are for those that a failure leaves unanswered."""

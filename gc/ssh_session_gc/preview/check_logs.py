@@ -114,8 +114,8 @@ def grace(abandoned: float, seen: float) -> Finding:
     """Whether ContainerSSH has given up by the time that a session counts as Abandoned."""
     limit = f"abandoned-grace is {format_duration(abandoned)}"
     if not seen:
-        what = f"{limit}: it must be above ContainerSSH's timeouts.podStop (60s by default), which only a deletion"
-        return Finding(Mark.OPEN, f"{what} that fails would show")
+        what = f"{limit}: it must be above ContainerSSH's timeouts.podStop (60s by default)"
+        return Finding(Mark.OPEN, f"{what}; its log shows no deletion that failed, which would tell it")
     longest = f"ContainerSSH was seen to try for {format_duration(seen)} to delete a session"
     if abandoned <= seen + RETRY:
         todo = "raise --abandoned-grace above ContainerSSH's timeouts.podStop"

@@ -1,25 +1,23 @@
 """Reads a cluster for ContainerSSH: its workloads, their configurations, and its session Pods.
 
-Knows what to ask for, and goes on where an answer is refused. A configuration has secrets in it: nothing of one
-leaves ``containerssh.configuration`` but what was asked for, and no error quotes it. Does not know what any of it
-means (``discovery``).
+Knows what to ask for, and goes on where an answer is refused. How a configuration is read, ``configured`` knows. Does
+not know what any of it means (``discovery``).
 """
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ssh_session_gc.containerssh.configuration import Configuration, Unreadable, is_one, read
+from ssh_session_gc.containerssh.configuration import Unreadable, is_one, read
 from ssh_session_gc.core.model import CONNECTION_ID
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
 from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
 from ssh_session_gc.kube.listing import Collection, list_all
-from ssh_session_gc.kube.resources import CONFIGMAPS, NAMESPACES, PODS, SECRETS, Resource
-from ssh_session_gc.kube.templates import Data, Deployed, Labelled, Namespace, Place
+from ssh_session_gc.kube.resources import NAMESPACES, PODS, Resource
+from ssh_session_gc.kube.templates import Deployed, Labelled, Namespace
+from ssh_session_gc.preview.configured import configuration_of, text_at
 from ssh_session_gc.preview.discovery import Finding, Suspect, compare, crowds, settle, suspects
 from ssh_session_gc.settings import KINDS
 
@@ -27,7 +25,7 @@ T = TypeVar("T")
 
 AT_ONCE = 16
 """Requests at the same time."""
-_deployed, _labelled, _namespaces, _data = Decoder(Deployed), Decoder(Labelled), Decoder(Namespace), Decoder(Data)
+_deployed, _labelled, _namespaces = Decoder(Deployed), Decoder(Labelled), Decoder(Namespace)
 
 
 class NothingFound(Exception):
@@ -139,15 +137,8 @@ class _Look:
         """What is known of a suspect; None where it is not ContainerSSH."""
         if not suspect.because:
             return await self._unmasked(suspect)
-        configuration: Configuration | None = None
-        source = f"{suspect.file} is in no ConfigMap or Secret that it mounts"
-        for place in suspect.places:
-            where = f"{place.key} in {place}"
-            try:
-                configuration, source = read(await self._text(suspect.owner.namespace, place)), where
-                break
-            except Unreadable as error:
-                source = f"{where} {error}"
+        async with self._turns:
+            configuration, source = await configuration_of(self._api, suspect)
         if configuration is None:
             return Finding(suspect, f"not known, ContainerSSH's defaults are assumed: {source}", None, None)
         return Finding(suspect, source, configuration, configuration.namespace)
@@ -155,32 +146,15 @@ class _Look:
     async def _unmasked(self, suspect: Suspect) -> Finding | None:
         """A container that nothing but its configuration tells. Other programs' Secrets are none of our business."""
         for place in suspect.places:
+            if place.kind != "ConfigMap":
+                continue
             try:
-                if place.kind == "ConfigMap" and is_one(text := await self._text(suspect.owner.namespace, place)):
-                    it = read(text)
+                async with self._turns:
+                    content = await text_at(self._api, suspect.owner.namespace, place)
+                if is_one(content):
+                    it = read(content)
                     known = replace(suspect, because=(f"{place.key} in {place} is a configuration of ContainerSSH",))
                     return Finding(known, f"{place.key} in {place}", it, it.namespace)
             except Unreadable:
                 continue
         return None
-
-    async def _text(self, namespace: str, place: Place) -> str:
-        """The text at a place. Raises Unreadable."""
-        resource = CONFIGMAPS if place.kind == "ConfigMap" else SECRETS
-        try:
-            async with self._turns:
-                body = await self._api.request("get", resource, namespace, place.name)
-            text = (_data.object(body).data or {}).get(place.key)
-            if isinstance(text, str) and resource is SECRETS:
-                text = base64.b64decode(text, validate=True).decode()
-        except ApiError as error:
-            if error.forbidden:
-                grant = f"grant get on {resource.plural}/{place.name} in namespace {namespace}"
-                raise Unreadable(f"may not be read ({grant})") from None
-            what = "is not there" if error.not_found else f"cannot be read ({error.code} {error.reason})"
-            raise Unreadable(what) from None
-        except (Malformed, binascii.Error, UnicodeDecodeError):
-            raise Unreadable("is no text") from None
-        if not isinstance(text, str):
-            raise Unreadable("is not there")
-        return text

@@ -99,6 +99,16 @@ def suspects(kind: str, workload: Deployed) -> list[Suspect]:
     return [each for each in found if any(place.kind == "ConfigMap" for place in each.places)]
 
 
+def suspect_in(kind: str, workload: Deployed, container: str) -> Suspect | None:
+    """The container of this name, taken for ContainerSSH because an operator says so; "" is the one that the
+    collector chooses by itself. None where the workload has none of that name."""
+    containers = workload.spec.template.spec.containers
+    names = [each.name for each in containers]
+    name = container or (OWNER_CONTAINER if OWNER_CONTAINER in names else names[0])
+    found = next((each for each in containers if each.name == name), None)
+    return None if found is None else _suspect(kind, workload, found, [])
+
+
 def _suspect(kind: str, workload: Deployed, container: TemplateContainer, because: Sequence[str]) -> Suspect:
     spec, metadata = workload.spec.template.spec, workload.metadata
     names = [each.name for each in spec.containers]
@@ -193,7 +203,8 @@ def _remarks(finding: Finding) -> Iterator[str]:
     if finding.namespace is None:
         yield "the namespace of its sessions cannot be told: name it with --session-namespace"
     if it is not None:
-        yield from _configured(it)
+        yield from making(it)
+        yield from _telling_little(it)
     if suspect.replicas == 0:
         yield "it has no replicas: none of it runs"
     grace = 30 if suspect.grace is None else suspect.grace
@@ -202,7 +213,8 @@ def _remarks(finding: Finding) -> Iterator[str]:
         yield f"terminationGracePeriodSeconds is {grace}: {wanted}"
 
 
-def _configured(it: Configuration) -> Iterator[str]:
+def making(it: Configuration) -> Iterator[str]:
+    """What stands in the way of knowing what Pods it makes, or makes them others than most."""
     if it.doubts:
         yield f"cannot be understood and is taken for its default: {', '.join(it.doubts)}"
     if it.config_server:
@@ -211,6 +223,9 @@ def _configured(it: Configuration) -> Iterator[str]:
         yield f"its backend is {it.backend}: it makes no Pods"
     if it.mode == "persistent":
         yield "its mode is persistent: it keeps its Pods on purpose, and they are exempt until they have finished"
+
+
+def _telling_little(it: Configuration) -> Iterator[str]:
     if it.log_format != "ljson":
         yield f"log.format is {it.log_format}, which tells nothing: owner-logs is off; with ljson it could be on"
     elif it.log_destination != "stdout":
