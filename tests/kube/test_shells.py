@@ -64,7 +64,14 @@ def reason(session: Session, now: float = LATER) -> Reason | None:
     return judge(session, ALIVE, POLICY, now).reason
 
 
+def beside(kind: str, *statuses: dict[str, Any]) -> dict[str, Any]:
+    """The statuses of init containers (``init``) or ephemeral ones (``ephemeral``)."""
+    return {f"{kind}ContainerStatuses": list(statuses)}
+
+
 SIDECAR = shell({"running": {"startedAt": START}}, name="proxy")
+INITIALIZING = {"waiting": {"reason": "PodInitializing"}}
+MIRROR = {"annotations": {"kubernetes.io/config.mirror": "0" * 32}}
 TWO: dict[str, Any] = {"containers": [{"name": "shell"}, {"name": "proxy"}]}
 NEVER = {"restartPolicy": "Never"}
 
@@ -106,6 +113,24 @@ NEVER = {"restartPolicy": "Never"}
         ("it crashes", status("Running", shell(CRASHING, BROKEN, 4)), {}, NONE),
         ("a restart without a last state", status("Running", shell(CRASHING, None, 1)), {}, NONE),
         ("lost, and to be restarted", status("Running", shell(CRASHING, LOST, 1)), {}, NONE),
+        # Beside the containers of the spec: none of it is read
+        ("an init container waits", status("Pending", shell(INITIALIZING), **beside("init", shell(WAITING))), {},
+         STARTED_NEVER),
+        ("an init container ended", status("Pending", shell(INITIALIZING), **beside("init", shell(ENDED))), {},
+         STARTED_NEVER),
+        ("an init container of that name", status("Running", shell(RUNNING), **beside("init", shell(NO_START))), {},
+         NONE),
+        ("a sidecar of that kind", status("Running", shell(RUNNING), **beside("init", SIDECAR)), {}, NONE),
+        ("it ended, the sidecar not", status("Running", shell(BROKEN), **beside("init", SIDECAR)), NEVER, DONE),
+        ("it ended, and is restarted", status("Running", shell(ENDED), **beside("init", SIDECAR)),
+         {"restartPolicy": "Always"}, NONE),
+        ("somebody debugged it", status("Running", shell(RUNNING), **beside("ephemeral", shell(ENDED))), {}, NONE),
+        ("somebody debugs what is over", status("Failed", shell(BROKEN), **beside("ephemeral", shell(RUNNING))), {},
+         DONE),
+        ("a resize that waits", status("Running", shell(RUNNING), resize="Deferred",
+                                       **ready(LATE, "True", "PodResizePending")), {}, NONE),
+        ("a disruption", status("Running", shell(RUNNING), **ready(LATE, "True", "DisruptionTarget")), {}, NONE),
+        ("a readiness gate", status("Running", shell(RUNNING), **ready(CREATED, "False", "x.com/gate")), {}, NONE),
         # Never Ready
         ("not Ready since before", status("Running", shell(RUNNING), **ready(CREATED)), {}, STARTED_NEVER),
         ("not Ready since that second", status("Running", shell(RUNNING), **ready(START)), {}, STARTED_NEVER),
@@ -154,6 +179,15 @@ def test_the_container_in_which_the_shell_is(container: str, expected: Reason | 
     told = status("Pending", shell(WAITING, name="helper"), shell(RUNNING))
     session = read(told, {"containers": [{"name": "helper"}, {"name": "shell"}]}, container)
     assert reason(session) is expected
+
+
+def test_a_mirror_of_a_static_pod_is_no_session_of_a_connection() -> None:
+    # Its kubelet would make it anew. Its name tells that nobody's connection did.
+    labels = {"labels": {"containerssh_connection_id": "a" * 32}}
+    whole = pod(metadata={"creationTimestamp": CREATED, "name": "shell-node1", **MIRROR, **labels})
+    whole["status"] = status("Pending", shell(WAITING))
+    session = session_of(Decoder(Pod).object(json.dumps(whole).encode()))
+    assert (session.persistent, reason(session)) == (True, NONE)
 
 
 def test_since_when_a_shell_is_over_whose_pod_goes_on() -> None:
@@ -222,3 +256,23 @@ def test_no_fact_no_death(told: dict[str, Any], policy: str | None) -> None:
     if "running" in state and state["running"]["startedAt"] == START and not mine[0]["restartCount"] and not final:
         # It runs since the beginning. Only its never having been Ready speaks against it.
         assert said is None or any(each["status"] == "False" for each in told.get("conditions") or ())
+
+
+unread = st.fixed_dictionaries(
+    {},
+    optional={
+        "initContainerStatuses": st.none() | st.lists(statuses, max_size=2),
+        "ephemeralContainerStatuses": st.none() | st.lists(statuses, max_size=2),
+        "resize": st.sampled_from(["", "Deferred", "Infeasible"]),
+        "qosClass": st.sampled_from(["Guaranteed", "New"]),
+        "reason": st.sampled_from(["", "Evicted", "NodeLost"]),
+        "startTime": times,
+        "hostIP": st.none() | st.just("192.0.2.7"),
+        "observedGeneration": st.integers(0, 9),
+    },
+)
+
+
+@given(told_of, unread)
+def test_what_is_not_read_means_nothing(told: dict[str, Any], more: dict[str, Any]) -> None:
+    assert read(told | more, TWO) == read(told, TWO)
