@@ -441,9 +441,10 @@ def test_nobody_else_can_make_a_stamped_pod(
     session["metadata"]["annotations"] |= {key: FORGED[key] for key in which}
     answer = admission.admit(stamping(engine), create(session, user=user, groups=("system:masters",)))
     assert len(answer.refusals) == 1
-    # A Pod without a stamp is not ContainerSSH's, and the guard ignores it.
+    # A Pod without a stamp and a connection is not ContainerSSH's, and the guard ignores it.
     for key in which:
         del session["metadata"]["annotations"][key]
+    del session["metadata"]["labels"]["containerssh_connection_id"]
     answer = admission.admit(stamping(engine), create(session, user=user))
     assert (stamp_of(answer.object), answer.refusals) == ({}, [])
 
@@ -590,6 +591,21 @@ def test_an_ordinary_pod_cannot_be_made_a_session(stamped: Document) -> None:
     """The collector would delete such a Pod."""
     del stamped["metadata"]["labels"]["containerssh_connection_id"]
     assert len(update(stamped, label("containerssh_connection_id", "true")).refusals) == 1
+
+
+@pytest.mark.parametrize("selector", ["containerssh_connection_id", "containerssh.io/session=true"])
+def test_nobody_else_makes_a_pod_with_a_connection(session: Document, selector: str) -> None:
+    """One with the connection of a live session would have that one deleted as superseded."""
+    documents = stamping("map", config__sessionSelector=selector)
+    session["metadata"]["labels"] |= {"containerssh.io/session": "true"}
+    session["metadata"]["annotations"] = {}
+    answer = admission.admit(documents, create(session, user="somebody"))
+    assert ["only ContainerSSH makes Pods with the label" in each for each in answer.refusals] == [True]
+    assert admission.admit(documents, create(session, user="admin", groups=("system:masters",))).refusals == []
+    assert admission.admit(documents, create(session)).refusals == []
+    changed = deepcopy(session)
+    changed["metadata"]["labels"]["containerssh_connection_id"] = "b" * 32
+    assert len(admission.admit(documents, Request("UPDATE", changed, session)).refusals) == 1
 
 
 def test_all_else_may_change(stamped: Document) -> None:
