@@ -123,6 +123,81 @@ async def test_what_seemed_to_start_in_the_future_is_right_where_our_clock_was_b
     assert started(pods) == AHEAD
 
 
+def created(pods: SessionPods, uid: str = "u") -> float:
+    return pods.by_uid[uid].created
+
+
+@pytest.mark.parametrize("ago", [5.0, 3600.0, -3600.0])
+async def test_the_first_list_is_dated_by_its_pods(ago: float) -> None:
+    pods, _ = source()
+    pods.listed([session(created=T - ago)], ())
+    assert created(pods) == T - ago
+    # Once the time is sure, nobody comes out of the future.
+    pods.time_is_sure()
+    assert created(pods) == (T - ago if ago > 0 else pytest.approx(T + 1, abs=1))
+
+
+@pytest.mark.parametrize(("ago", "believed"), [(0.0, True), (2.5, False), (130.0, False), (-5.0, False)])
+@pytest.mark.parametrize("sure", [True, False])
+async def test_who_appears_under_our_eyes_is_as_old_as_that(ago: float, believed: bool, sure: bool) -> None:
+    pods, _ = source()
+    pods.listed((), ())
+    if sure:
+        pods.time_is_sure()
+    pods.changed(session(created=T - ago))
+    # The time is known to a second.
+    assert created(pods) == (T if believed else pytest.approx(T + 1, abs=0.5))
+    at = created(pods)
+    for said in (T - 3600, T + 3600):
+        pods.changed(session(created=said, keep=True))
+        assert created(pods) == at
+
+
+async def test_who_is_new_in_a_later_list_came_after_the_last_news() -> None:
+    pods, _ = source()
+    pods.listed((), ())
+    pods.time_is_sure()
+    pods.arrived()
+    await advance(100)
+    pods.listed(
+        [session(uid="a", created=T - 3600), session(uid="b", created=T + 60), session(uid="c", created=T + 900)], ()
+    )
+    assert created(pods, "a") == pytest.approx(T, abs=0.5)
+    assert created(pods, "b") == T + 60
+    assert created(pods, "c") == pytest.approx(T + 101, abs=0.5)
+
+
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+async def test_where_the_clock_is_set_all_are_as_old_as_before(sure: bool, seconds: float) -> None:
+    time = ServerTime()
+    pods, _ = source(time)
+    pods.listed([session(uid="listed", created=T - 100, started=T - 98)], ())
+    if sure:
+        pods.time_is_sure()
+    pods.changed(session(uid="appeared", created=T, started=T))
+    tell_time(time, T + seconds)
+    await advance(6)
+    tell_time(time, T + seconds + 6)
+    pods.clock_moved(seconds)
+    moved = pytest.approx(T + seconds, abs=1.1)
+    assert created(pods, "appeared") == moved
+    # Of the first list, nothing is known before the time is sure but what its Pods say.
+    assert created(pods, "listed") == (pytest.approx(T - 100 + seconds, abs=1.1) if sure else T - 100)
+    for uid, dated in (("appeared", T), ("listed", T - 100 if sure else None)):
+        now = pods.by_uid[uid]
+        assert now.dated == dated
+        assert now.created_by == max(now.created, T if uid == "appeared" else T - 100)
+        # Whoever had started in time still has.
+        assert started(pods, uid) - now.created < 3
+        pods.changed(session(uid=uid, created=T + 7, started=T, keep=True))
+        assert (created(pods, uid), pods.by_uid[uid].dated) == (now.created, now.dated)
+        assert started(pods, uid) - now.created < 103
+    # Back again: what owners say is compared with what it was at first.
+    pods.clock_moved(-seconds)
+    assert pods.by_uid["appeared"].dated == T
+
+
 @pytest.mark.parametrize(
     ("cause", "synced", "hopeless"),
     [("forbidden", False, True), ("forbidden", True, False), ("refused", False, False)],
@@ -140,3 +215,19 @@ async def test_a_missing_permission_is_hopeless_before_the_first_list_alone(
         caught = str(error)
     said = "403 Forbidden; grant get, list, watch and delete on pods in namespace ssh-sessions"
     assert caught == (said if hopeless else None)
+
+
+async def test_what_a_watch_brings_as_it_goes_on_may_have_happened_meanwhile() -> None:
+    pods, _ = source()
+    pods.listed((), ())
+    pods.time_is_sure()
+    pods.arrived()
+    await advance(100)
+    pods.sync(None)
+    pods.changed(session(uid="a", created=T + 60))
+    pods.changed(session(uid="b", created=T - 3600))
+    assert created(pods, "a") == T + 60
+    assert created(pods, "b") == pytest.approx(T, abs=0.5)
+    await advance(5)
+    pods.changed(session(uid="c", created=T + 60))
+    assert created(pods, "c") == pytest.approx(T + 106, abs=0.6)

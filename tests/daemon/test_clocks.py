@@ -12,14 +12,74 @@ from tests.support import advance, eventually
 
 
 async def test_ages_are_the_api_server_s_whatever_our_clock_says(tmp_path: Path) -> None:
+    # The world's clock is days away from this machine's.
     async with scene(tmp_path) as s:
         [alice] = await s.open("alice")
         age = s.gc.api.time.now() - alice.created
         assert 3 < age < 8
-        # Somebody sets the cluster's clock an hour ahead: the next answers tell.
-        s.world.clock_offset = 3600.0
-        await advance(500)
+        await advance(3585)
+        assert s.gc.collected() == {}
+        await advance(20)
         await s.collected(alice="OverAge")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["seen to come", "there before"])
+@pytest.mark.parametrize("logs", [True, False], ids=["logs", "no logs"])
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+async def test_nobody_is_older_or_younger_because_the_clock_was_set(
+    late: bool, logs: bool, ahead: float, tmp_path: Path
+) -> None:
+    async with World() as world:
+        world.deploy()
+        await world.ready()
+        if late:
+            world.open("alice")
+            world.open("bob", annotations={"ssh-session-gc/ttl": "12h"})
+            await advance(60)
+        async with running(world.url, tmp_path, owner_logs=logs) as gc:
+            await gc.synced()
+            if not late:
+                world.open("alice")
+                world.open("bob", annotations={"ssh-session-gc/ttl": "12h"})
+                await advance(60)
+            await advance(30)
+            world.clock_offset = ahead
+            world.faults.end_watches()
+            await advance(3480)
+            assert gc.collected() == {}
+            await advance(60)
+            await eventually(lambda: gc.collected() == {"alice": "OverAge"}, "alice, after an hour")
+            await advance(3600)
+            assert gc.collected() == {"alice": "OverAge"}
+
+
+@pytest.mark.parametrize("behind", [130.0, 3700.0, -130.0, -3700.0])
+async def test_a_session_that_another_api_server_dated(behind: float, tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await advance(30)
+        s.world.clock_offset = -behind  # it takes ContainerSSH's request; all others reach one that is right
+        [alice] = [s.world.open("alice")]
+        s.world.clock_offset = 0.0
+        await advance(3590)
+        assert s.gc.collected() == {}
+        await advance(20)
+        await s.collected(alice="OverAge")
+        assert s.world.lost_live() == [alice]  # who stayed too long
+
+
+async def test_a_session_that_seems_older_than_its_owner(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await advance(300)
+        s.world.crash()
+        while not s.world.containerssh.replicas:
+            await advance(0.25)
+        await advance(1)
+        s.world.clock_offset = -6.0
+        s.world.open("alice")  # who comes back at once
+        s.world.clock_offset = 0.0
+        await advance(600)
+        assert s.gc.collected() == {}
+        assert s.world.lost_live() == []
 
 
 @pytest.mark.parametrize("stamp", [True, False])
@@ -107,13 +167,13 @@ async def test_the_clock_is_put_right_after_a_failure(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         await s.open("alice")
         s.world.crash()
-        await advance(50)
         fault = s.world.faults.add(Fault("status", verb="delete", code=500))
+        await advance(75)
+        await eventually(lambda: s.gc.logged("deletion_failed"))
         s.world.clock_offset = 10 * 86400.0
         for _ in range(4):
             s.world.faults.end_watches()
             await advance(10)
-        await eventually(lambda: s.gc.logged("deletion_failed"))
         s.world.clock_offset = 0.0
         s.world.faults.end_watches()
         await advance(30)

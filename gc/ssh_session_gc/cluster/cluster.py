@@ -90,6 +90,8 @@ class Cluster:
             self.connections.moved(seconds)
             self._gauge.clock_moved()
             self._settle()
+        if self._api.time.sure:
+            self.sessions.time_is_sure()
         self._changes.tell(None)
 
     def _settle(self) -> None:

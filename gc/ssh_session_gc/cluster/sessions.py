@@ -1,9 +1,25 @@
 """The source of the sessions: the session Pods, by uid.
 
-Knows the sessions as they are now, and when each started, though a node's clock may be ahead. Does not know what a
-Pod says of a session (``kube.pods``) or what becomes of it.
+Knows the sessions as they are now, and when each was created and started, whatever wrong clocks say. Does not know
+what a Pod says of a session (``kube.pods``) or what becomes of it.
+
+**Nobody is older than we have seen them.** ``creationTimestamp`` is written by whichever API server took the request,
+by its own clock, and each clock may be set.
+
+============================  ========================================================================================
+a session that                was created
+============================  ========================================================================================
+is in the first list          when its ``creationTimestamp`` says, and no later than when the time was sure
+appears on the watch          when it appears, unless ``creationTimestamp`` says less than a second before
+is in a later list, or comes  when its ``creationTimestamp`` says, and no earlier than the last news before that
+as soon as a watch goes on
+is known                      as before: what its Pod says later changes nothing
+the same, and the clock is    as long ago as before
+set
+============================  ========================================================================================
 """
 
+import asyncio
 import math
 from collections.abc import Sequence
 
@@ -24,6 +40,11 @@ from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
 log = structlog.stdlib.get_logger()
 
+CUT = 1.0
+"""Seconds by which a ``creationTimestamp`` is early: it is cut to whole ones."""
+BACKLOG = 2.0
+"""Seconds after the beginning of a watch in which it brings what happened before."""
+
 
 def session_pods(settings: Settings) -> Collection[Session]:
     """The session Pods."""
@@ -42,6 +63,16 @@ class SessionPods(Source):
         self.by_uid: dict[str, Session] = {}
         self._unreadable: set[str] = set()
         """What was logged of Pods that cannot be read."""
+        self._local = asyncio.get_running_loop().time
+        self._backlog = (0.0, 0.0)
+        """Until when (``loop.time()``) what comes may have happened unwatched, and since when nobody watched."""
+        self._listed = False
+        """Whether there was a list: what is new since then has appeared under our eyes."""
+        self._certain = False
+        """Whether the time has ever been sure. Until then sessions of the first list are dated by nothing but their
+        ``creationTimestamp``: if the first answers were wrong, it is not."""
+        self._appeared: set[str] = set()
+        """uids of those that we dated ourselves before the time was sure."""
         self._said: dict[str, float] = {}
         """By uid, the starts that lay in the future. Those sessions started when they were seen running instead."""
 
@@ -58,8 +89,11 @@ class SessionPods(Source):
             for uid in self.by_uid.keys() - {session.uid for session in items}:
                 self.drop(uid)
         now = self._time.now()
+        # None of those that are new was there at the last news, and all are there now.
+        since = -math.inf if self.last_news is None else self.last_news
         for session in items:
-            self._take(session, now)
+            self._take(session, now, since, since)
+        self._listed = True
         self.changes.tell(None)
 
     @property
@@ -71,11 +105,20 @@ class SessionPods(Source):
     def changed(self, item: Session) -> None:
         """Takes in a session that appeared or changed."""
         self._readable(item)
-        self._take(item, self._time.now())
+        now, (until, since) = self._time.now(), self._backlog
+        if self._local() < until:
+            self._take(item, now, since, since)
+        else:
+            self._take(item, now, now - CUT, self._time.latest())
         self.changes.tell(item.uid)
 
-    def _take(self, session: Session, now: float) -> None:
+    def _take(self, session: Session, now: float, since: float, instead: float) -> None:
+        """``since``: one that is new to us and says that it was created before that was created at ``instead``."""
         before, started = self.by_uid.get(session.uid), session.started
+        if before is None:
+            session = self._dated(session, since, instead)
+        else:
+            session = _created(session, before.created, before.dated)
         # A new one that says nothing odd is taken at its word: a list is full of them.
         if started is not None and (before is not None or started > now + 1.0):
             seen = math.inf if before is None or before.started is None else before.started
@@ -90,14 +133,48 @@ class SessionPods(Source):
             )
         self.by_uid[session.uid] = session
 
+    def sync(self, out_of_sync: str | None) -> None:
+        """Notes, too, that what comes at once may be what happened while nobody watched."""
+        super().sync(out_of_sync)
+        if out_of_sync is None and self.last_news is not None:
+            self._backlog = self._local() + BACKLOG, self.last_news
+
+    def time_is_sure(self) -> None:
+        """Notes that the time is sure: from now on all sessions keep their ages, whatever is set."""
+        if self._certain:
+            return
+        self._certain = True
+        self._appeared.clear()
+        latest = self._time.latest()
+        for uid, session in self.by_uid.items():
+            self.by_uid[uid] = _created(session, min(session.created, latest), session.dated)
+
     def clock_moved(self, seconds: float) -> None:
-        """Moves the starts that were dated by the API server's clock."""
+        """Leaves everybody as old as before, and moves the starts that were dated by the API server's clock."""
         super().clock_moved(seconds)
         now = self._time.now()
-        for uid, session in self.by_uid.items():
-            if (started := session.started) is not None:
+        # The new time is known less exactly at first: it must not make anybody older when it is narrowed down.
+        moved = seconds + self._time.latest() - now
+        for uid, known in self.by_uid.items():
+            session, started = known, known.started
+            if self._certain or uid in self._appeared:
+                dated = session.created if session.dated is None else session.dated
+                session = _created(session, session.created + moved, dated)
+            if started is not None:
                 said, seen = (self._said[uid], started + seconds) if uid in self._said else (started, started)
-                self.by_uid[uid] = _with_start(session, self._start(uid, said, seen, now))
+                if session is not known:
+                    seen = min(seen, started + seconds)  # it had started as long after its creation as before
+                session = _with_start(session, self._start(uid, said, seen, now))
+            self.by_uid[uid] = session
+
+    def _dated(self, session: Session, since: float, instead: float) -> Session:
+        """A session that is new to us, and is there now."""
+        created = session.created if session.created >= since else instead
+        if self._listed or self._certain:
+            created = min(created, self._time.latest())
+        if self._listed and not self._certain:
+            self._appeared.add(session.uid)
+        return _created(session, created, None)
 
     def _start(self, uid: str, said: float, seen: float, now: float) -> float:
         """When a session started that says ``said``, and was known to run at ``seen``. What runs has started by now,
@@ -118,6 +195,7 @@ class SessionPods(Source):
         """Forgets this session."""
         if self.by_uid.pop(uid, None):
             self._said.pop(uid, None)
+            self._appeared.discard(uid)
             self.changes.tell(uid)
 
     def restarted(self, cause: str, detail: str) -> None:
@@ -137,6 +215,12 @@ class SessionPods(Source):
             return
         self._unreadable.add(why)
         log.error("session_unreadable", error=why, hint="this Pod is left alone; is the API newer than this program?")
+
+
+def _created(session: Session, created: float, dated: float | None) -> Session:
+    if created == session.created and dated == session.dated:
+        return session
+    return msgspec.structs.replace(session, created=created, dated=dated)
 
 
 def _with_start(session: Session, started: float) -> Session:

@@ -186,7 +186,7 @@ def deserted(session: Session, connection: Connection, ownership: Ownership | No
 
 def empty_since(session: Session, idle: Idle, tolerance: float) -> float | None:
     """Since when a session that had been created by then was in nobody's count; None where it is younger."""
-    made = session.created + CUT + tolerance
+    made = session.created_by + CUT + tolerance
     return max(idle.since, made) if idle.until >= made else None
 
 

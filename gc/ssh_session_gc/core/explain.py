@@ -79,8 +79,8 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
     told = by_log(session, case.known.owners, case.known.connection, tolerance)
     if told and told.owner is not owner:
         return False, f"the log of {case.known.connection.speaker} names its connection"
-    if not told and owner.earliest_start > session.created + tolerance and not (session.stamp_uid and owner.first):
-        later = f"{format_duration(owner.earliest_start - session.created)} after the session was created"
+    if not told and owner.earliest_start > session.created_by + tolerance and not (session.stamp_uid and owner.first):
+        later = f"{format_duration(owner.earliest_start - session.created_by)} after the session was created"
         slack = f" (clock-tolerance {format_duration(tolerance)})"
         if owner.state is OwnerState.STARTING:
             return False, f"has yet to start, {later} at the earliest{slack}"

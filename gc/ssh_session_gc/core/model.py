@@ -26,7 +26,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     """One session Pod, known by uid, never by name alone.
 
     ``created`` is the API server's clock. ``started`` and ``finished`` are the kubelet's; both clocks are cut
-    to whole seconds (Kubernetes API conventions, metav1.Time).
+    to whole seconds (Kubernetes API conventions, metav1.Time). Whoever saw the Pod appear knows better than a
+    ``creationTimestamp`` by a wrong clock: there, ``created`` is what was seen (``cluster.sessions``).
     """
 
     uid: str
@@ -62,6 +63,14 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     """ContainerSSH keeps it on purpose (``mode: persistent``), whether or not somebody is in it."""
     attached: bool = False
     """Its user's program is the container itself (``mode: session``), so one connection may have several."""
+    dated: float | None = None
+    """When it was created by the API server's clock before that was set; None while it was not. What owners tell is
+    dated by nodes' clocks, which were set at other times, or never."""
+
+    @property
+    def created_by(self) -> float:
+        """When it had been created at the latest, by either clock: whoever had started by then may own it."""
+        return self.created if self.dated is None or self.dated < self.created else self.dated
 
 
 class OwnerState(StrEnum):

@@ -34,7 +34,7 @@ def ownership(session: Session, known: Owners, tolerance: float, connection: Con
     """
     if told := by_log(session, known, connection, tolerance):
         return told
-    latest, stamp = session.created + tolerance, session.stamp_uid
+    latest, stamp = session.created_by + tolerance, session.stamp_uid
     candidates = known.by_pod.get(stamp, NOBODY) if stamp else known.anybody
     alive = candidates.alive(latest)
     if alive is not None and alive.idle is None:
@@ -51,7 +51,7 @@ def ownership(session: Session, known: Owners, tolerance: float, connection: Con
         if known.watched_since > since:
             since, exact = known.watched_since, False
         gap = known.last_gap
-        if gap and session.created + tolerance >= gap.start and gap.end > since:
+        if gap and session.created_by + tolerance >= gap.start and gap.end > since:
             since, exact = gap.end, False
     if alive is not None and alive.idle is not None:
         # Those that have ended could have created it, too: their users had somebody to be connected to until then.
@@ -98,7 +98,9 @@ def to_look_up(sessions: Iterable[Session], known: Owners, tolerance: float) -> 
             elif owner := unconfirmed.get(session.stamp_uid):
                 found[owner.pod_uid] = owner.pod
         else:
-            found |= {uid: o.pod for uid, o in unconfirmed.items() if o.earliest_start <= session.created + tolerance}
+            found |= {
+                uid: o.pod for uid, o in unconfirmed.items() if o.earliest_start <= session.created_by + tolerance
+            }
     return found
 
 
@@ -111,10 +113,11 @@ def needs_full_list(sessions: Iterable[Session], known: Owners, tolerance: float
     """
     return any(
         not ownership(session, known, tolerance).exact
-        or (not session.stamp_uid and _unwatched(session.created, known, tolerance))
+        or (not session.stamp_uid and _unwatched(session, known, tolerance))
         for session in sessions
     )
 
 
-def _unwatched(created: float, known: Owners, tolerance: float) -> bool:
-    return created <= known.watched_since + tolerance or created + tolerance >= known.first_gap
+def _unwatched(session: Session, known: Owners, tolerance: float) -> bool:
+    after_a_gap = session.created_by + tolerance >= known.first_gap
+    return session.created <= known.watched_since + tolerance or after_a_gap

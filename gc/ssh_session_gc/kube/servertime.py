@@ -42,6 +42,10 @@ class ServerTime:
         """Epoch seconds. Raises ValueError before the first answer that tells the time."""
         return self._clock.now(self._local())
 
+    def latest(self) -> float:
+        """The latest that it can be now, in epoch seconds; infinity before the first answer that tells the time."""
+        return self._clock.latest(self._local())
+
     def subscribe(self, listener: Callable[[float], None]) -> Callable[[], None]:
         """Has the listener told by how many seconds the clock moved, when that is more than one, and when we become
         sure of it, or unsure. Returns what ends that."""

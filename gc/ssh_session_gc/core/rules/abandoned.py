@@ -112,6 +112,6 @@ def _counting(case: Case) -> str:
     owner = known.ownership.owner.pod if known.ownership is not None and known.ownership.owner else "its owner"
     if session.stamp_uid or by_log(session, known.owners, known.connection, tolerance):
         return owner
-    latest = session.created + tolerance
+    latest = session.created_by + tolerance
     others = sum(each.alive and each.earliest_start <= latest for each in known.owners.owners) - 1
     return f"{owner} or {others} more that could have created it" if others else owner
