@@ -121,8 +121,10 @@ class Campaign:
                 lambda: [each.name for each in self._replicas],
                 stamped=self._stamped,
                 telling=self._telling,
+                clock_set=self._truth.clock_set,
             )
             self._truth.hidden, self._truth.unread = self._happenings.quarantined, self._happenings.garble.rotated
+            self._truth.misdated = self._happenings.upheaval.unknowable
             self._stand_between()
             self._happenings.deploy()
             await self._world.ready()
@@ -164,6 +166,7 @@ class Campaign:
         await self._start()
 
     async def _start(self) -> None:
+        self._happenings.upheaval.collector_begins()
         name = f"collector{self._started}"
         self._started += 1
         WHO.set(name)
@@ -326,7 +329,7 @@ class Campaign:
         await asyncio.sleep(POLICY.max_age + BOUND)
         self._check()
         for session in self._world.orphans():
-            if not self._truth.excepted(session):
+            if not self._truth.excepted(session) and session.uid not in self._truth.misdated:
                 raise Broken(f"{session.name} outlived max-age")
         for _ in range(10):
             try:

@@ -19,6 +19,7 @@ from ssh_session_gc.selectors import Selector
 from tests.simulation.garble import Garble
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.telling import Telling
+from tests.simulation.upheaval import Upheaval
 
 OWNERS = Selector.parse("app=containerssh")
 IMAGES = {"slow": Program(pull=100.0), "sluggish": Program(pull=30.0, start=5.0), "late": Program(pull=125.0)}
@@ -36,9 +37,10 @@ class Happenings:
         *,
         stamped: bool,
         telling: Telling,
+        clock_set: Callable[[], Any],
     ) -> None:
         """``collectors`` names those that run. ``stamped``: sessions carry their creator. ``telling``: what the
-        collectors are told by owners."""
+        collectors are told by owners. ``clock_set`` is told when an API server's clock was set."""
         self._rng, self._world, self._stamped = rng, world, stamped
         self._loop = asyncio.get_running_loop()
         self._dead = False
@@ -47,6 +49,7 @@ class Happenings:
         self.nemesis = Nemesis(rng, world, kubeconfig, collectors)
         self.garble = Garble(rng, world, logs=telling.logs, gauge=telling.gauge)
         self._mode = telling.mode
+        self.upheaval = Upheaval(rng, world, self.open, clock_set)
         for kubelet in world.kubelets.values():
             kubelet.started.subscribe(self._reconnect)
 
@@ -82,6 +85,7 @@ class Happenings:
             self.kill_node: 0.5,
             **self.nemesis.weights(),
             **self.garble.weights(),
+            **self.upheaval.weights(),
         }
         if self._mode == "session":
             weights |= {self.hang_up: 8, self.start_another: 8}

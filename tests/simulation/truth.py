@@ -1,7 +1,7 @@
 """What is really so in the simulated world: which processes live, who is in which session, when each began and ended.
 
 The collectors know nothing of it. A deletion is judged here at the moment at which the API server is about to accept
-it; times are the API server's clock.
+it; times are by a clock that nobody sets.
 """
 
 import math
@@ -33,8 +33,13 @@ class Truth:
 
     def __init__(self, world: World, policy: Policy, telling: Telling) -> None:
         self._world, self._policy, self._telling = world, policy, telling
+        self._now = world.store.true_now
+        self._set = -math.inf
+        """When an API server's clock was set last. What had ended before that may seem to have ended at any time."""
         self.hidden: Container[str] = ()
         """uids of owner Pods that have lost their label: nobody follows what they say."""
+        self.misdated: Container[str] = ()
+        """uids of sessions whose age nobody can know."""
         self.unread: Container[str] = ()
         """Connections whose lines may be in a file that nobody reads any more."""
         self._empty_since: float | None = None
@@ -44,16 +49,22 @@ class Truth:
         self._started: dict[Process, float] = {}
         self._ended: dict[Process, float] = {}
         self._skews: dict[Process, float] = {}
+        """Seconds by which its node's clock was ahead when it started, or ended, the lesser of both."""
         for kubelet in world.kubelets.values():
             kubelet.started.subscribe(partial(self._process_started, kubelet))
-            kubelet.ended.subscribe(self._process_ended)
+            kubelet.ended.subscribe(partial(self._process_ended, kubelet))
 
     def _process_started(self, kubelet: Kubelet, process: Process) -> None:
-        self._started[process], self._skews[process] = self._world.store.now(), kubelet.skew
+        self._started[process], self._skews[process] = self._now(), kubelet.skew
         self.shells.setdefault(process.pod_uid, process)
 
-    def _process_ended(self, process: Process) -> None:
-        self._ended[process] = self._world.store.now()
+    def _process_ended(self, kubelet: Kubelet, process: Process) -> None:
+        self._ended[process] = self._now()
+        self._skews[process] = min(self._skews[process], kubelet.skew)
+
+    def clock_set(self) -> None:
+        """Notes that an API server's clock was set."""
+        self._set = self._now()
 
     def wrong(self, pod: Object, reason: Reason, *, stranger: bool) -> str:
         """What is wrong with deleting this Pod now for this reason; "" where nothing is.
@@ -61,7 +72,7 @@ class Truth:
         ``stranger``: the collector never saw its owner, but by looking that one up. Since when it is gone nobody can
         tell then; that it is gone must be true all the same.
         """
-        metadata, now = pod["metadata"], self._world.store.now()
+        metadata, now = pod["metadata"], self._now()
         session = self._world.containerssh.sessions.get(metadata["uid"])
         if session is None or "containerssh_connection_id" not in metadata["labels"]:
             return "it is no session"
@@ -69,9 +80,11 @@ class Truth:
             return "it is exempt"
         if "deletionTimestamp" in metadata:
             return "it has been deleted already"
-        age = now - int(session.created)
+        age = now - session.created + BY_STATUS
         if _spared(pod) and age < self._policy.max_ttl - 0.001:
             return "somebody wanted to keep it"
+        if session.uid in self.misdated and reason in (Reason.OVER_AGE, Reason.START_TIMEOUT, Reason.OWNERLESS):
+            return ""
         match reason:
             case Reason.OVER_AGE if age < self.limit(pod) - 0.001:
                 return f"it is {age:.3f} s old and may be {self.limit(pod):g}"
@@ -115,11 +128,11 @@ class Truth:
 
     def tellable(self, session: TrueSession, *, stamped: bool, bound: float) -> bool:
         """Whether the outside has shown for ``bound`` seconds by now that it is an orphan."""
-        if self.excepted(session):
+        if self.excepted(session) or session.uid in self.misdated:
             return False
         pod = self.pod(session)
         assert pod is not None
-        now = self._world.store.now()
+        now = self._now()
         shell = self.shells.get(session.uid)
         if pod["status"].get("phase") in ("Succeeded", "Failed"):
             return shell is None or now - self._ended.get(shell, 0.0) > bound
@@ -148,7 +161,7 @@ class Truth:
         if not reached or any(each.counts.current or each.process.terminating.is_set() for each in replicas):
             self._empty_since = None
         elif self._empty_since is None:
-            self._empty_since = self._world.store.now()
+            self._empty_since = self._now()
 
     def _left(self, session: TrueSession) -> float:
         """Since when nobody is in it who was: ContainerSSH's log told so, or the last connection to it has ended."""
@@ -161,13 +174,13 @@ class Truth:
             return False
         hidden = session.creator.pod_uid in self.hidden or session.connection in self.unread
         replica = next(each for each in self._world.containerssh.replicas if each.process is session.creator)
-        return replica.online and not hidden and self._world.store.now() - session.left > bound
+        return replica.online and not hidden and self._now() - session.left > bound
 
     def _counted(self, bound: float) -> bool:
         """Whether every owner has counted nobody for so many seconds. Where logs tell who is connected, and not
         always who has gone, they are believed."""
         told = self._telling.gauge and not (self._telling.logs and self._telling.level == "debug")
-        return told and self._empty_since is not None and self._world.store.now() - self._empty_since > bound
+        return told and self._empty_since is not None and self._now() - self._empty_since > bound
 
     def pod(self, session: TrueSession) -> Object | None:
         """Its Pod, if that is still there."""
@@ -178,8 +191,8 @@ class Truth:
         return None
 
     def _over_for(self, process: Process) -> float:
-        """For how many seconds it is over."""
-        return self._world.store.now() - self._end(process)
+        """For how many seconds it is over, as far as can be told."""
+        return math.inf if self._end(process) < self._set else self._now() - self._end(process)
 
     def _end(self, process: Process) -> float:
         """When it ended, which may be never; by its node's clock where that is behind, as nothing else says it."""
@@ -190,8 +203,10 @@ class Truth:
         for status in pod["status"].get("containerStatuses", ()):
             run = status["state"].get("running") or status["state"].get("terminated")
             if run is not None and run["startedAt"] is not None:
-                started = datetime.fromisoformat(run["startedAt"]).timestamp()
-                return started <= int(session.created) + self._policy.start_timeout
+                shell, started = self.shells.get(session.uid), datetime.fromisoformat(run["startedAt"]).timestamp()
+                # Its node's clock may have been set since: the process itself tells.
+                if shell is not None and int(shell.started) == started:
+                    return self._started[shell] - session.created <= self._policy.start_timeout
         return False
 
 

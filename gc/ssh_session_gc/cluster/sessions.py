@@ -10,9 +10,10 @@ by its own clock, and each clock may be set.
 a session that                was created
 ============================  ========================================================================================
 is in the first list          when its ``creationTimestamp`` says, and no later than when the time was sure
-appears on the watch          when it appears, unless ``creationTimestamp`` says less than a second before
-is in a later list, or comes  when its ``creationTimestamp`` says, and no earlier than the last news before that
+appears on the watch          when its ``creationTimestamp`` says, if that is less than a second ago
+is in a later list, or comes  when its ``creationTimestamp`` says, if that is not before the last news
 as soon as a watch goes on
+the same, and it says else    when it appeared
 is known                      as before: what its Pod says later changes nothing
 the same, and the clock is    as long ago as before
 set
@@ -92,7 +93,7 @@ class SessionPods(Source):
         # None of those that are new was there at the last news, and all are there now.
         since = -math.inf if self.last_news is None else self.last_news
         for session in items:
-            self._take(session, now, since, since)
+            self._take(session, now, since)
         self._listed = True
         self.changes.tell(None)
 
@@ -106,19 +107,19 @@ class SessionPods(Source):
         """Takes in a session that appeared or changed."""
         self._readable(item)
         now, (until, since) = self._time.now(), self._backlog
-        if self._local() < until:
-            self._take(item, now, since, since)
-        else:
-            self._take(item, now, now - CUT, self._time.latest())
+        self._take(item, now, since if self._local() < until else now - CUT)
         self.changes.tell(item.uid)
 
-    def _take(self, session: Session, now: float, since: float, instead: float) -> None:
-        """``since``: one that is new to us and says that it was created before that was created at ``instead``."""
+    def _take(self, session: Session, now: float, since: float) -> None:
+        """``since``: what is new to us cannot have been created before."""
         before, started = self.by_uid.get(session.uid), session.started
         if before is None:
-            session = self._dated(session, since, instead)
+            session = self._dated(session, since)
         else:
             session = _created(session, before.created, before.dated)
+            if started is not None and session.dated is not None:
+                # Its node may go by the time that was: then it started as long after its creation as by that.
+                started = min(started, started + session.created - session.dated)
         # A new one that says nothing odd is taken at its word: a list is full of them.
         if started is not None and (before is not None or started > now + 1.0):
             seen = math.inf if before is None or before.started is None else before.started
@@ -167,14 +168,14 @@ class SessionPods(Source):
                 session = _with_start(session, self._start(uid, said, seen, now))
             self.by_uid[uid] = session
 
-    def _dated(self, session: Session, since: float, instead: float) -> Session:
+    def _dated(self, session: Session, since: float) -> Session:
         """A session that is new to us, and is there now."""
-        created = session.created if session.created >= since else instead
-        if self._listed or self._certain:
-            created = min(created, self._time.latest())
-        if self._listed and not self._certain:
+        if not self._listed:
+            return session
+        if not self._certain:
             self._appeared.add(session.uid)
-        return _created(session, created, None)
+        latest = self._time.latest()
+        return session if since <= session.created <= latest else _created(session, latest, None)
 
     def _start(self, uid: str, said: float, seen: float, now: float) -> float:
         """When a session started that says ``said``, and was known to run at ``seen``. What runs has started by now,

@@ -86,7 +86,11 @@ class World:
         start = loop.time()
         self.clock_offset = 0.0
         """Seconds to add to the cluster's clock, as if somebody had set it."""
-        self.store = Store(lambda: began + self.clock_offset + loop.time() - start, rng=random.Random(seed))  # noqa: S311
+        self.store = Store(
+            lambda: began + self.clock_offset + loop.time() - start,
+            true_now=lambda: began + loop.time() - start,
+            rng=random.Random(seed),  # noqa: S311
+        )
         self.faults = Faults()
         self._metrics = None if metrics_port is None else MetricsPorts(metrics_port)
         self.kubelets = {
@@ -318,6 +322,12 @@ class World:
         """Cuts a node's power for good: all that runs on it ends, unseen."""
         self.kubelets[node].die()
         self._node_controller.lost(node)
+
+    def set_clock(self, seconds: float, *, nodes: bool = True) -> None:
+        """Moves the API server's clock, as an administrator does or a time server; ``nodes``: theirs as well."""
+        self.clock_offset += seconds
+        for kubelet in self.kubelets.values() if not nodes else ():
+            kubelet.skew -= seconds
 
     def remove_node(self, node: str = "node1") -> None:
         """Deletes the Node, as an administrator does who knows that it is dead; its Pods follow 40 s later."""

@@ -41,9 +41,18 @@ HISTORY = 10_000
 class Store:
     """Every object of the simulated cluster."""
 
-    def __init__(self, now: Callable[[], float], *, history: int = HISTORY, rng: random.Random | None = None) -> None:
-        """``now`` gives seconds since the epoch by the cluster's clock; ``rng`` makes names and uids repeatable."""
+    def __init__(
+        self,
+        now: Callable[[], float],
+        *,
+        true_now: Callable[[], float] | None = None,
+        history: int = HISTORY,
+        rng: random.Random | None = None,
+    ) -> None:
+        """``now`` gives seconds since the epoch by the cluster's clock, ``true_now`` by one that nobody ever sets;
+        ``rng`` makes names and uids repeatable."""
         self.now = now
+        self.true_now = true_now or now
         self.rv = 1
         self._names = Names(rng or random.Random())  # noqa: S311 - no secrets
         self._objects = {res: Keyspace() for res in RESOURCES}

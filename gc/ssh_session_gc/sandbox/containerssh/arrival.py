@@ -132,7 +132,7 @@ class Arrivals:
             made["uid"],
             made["name"],
             login.user,
-            self._store.now(),
+            self._store.true_now(),
             server.process,
             login,
             [] if lost_answer else [connection],
@@ -163,7 +163,7 @@ class Arrivals:
                 return
             session.given_up = True
         if server.write(lines.came_too_late(connection.login, session.name)):
-            session.left = self._store.now()
+            session.left = self._store.true_now()
         self._send_away(connection, server, lines.TOO_LATE)
 
     def _send_away(self, connection: Connection, server: Replica, reason: str) -> None:

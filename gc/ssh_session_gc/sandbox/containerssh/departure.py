@@ -28,7 +28,7 @@ class Departures:
             return
         replica.disconnect(connection)
         if replica.write(lines.disconnected(connection.login)) and not session.persistent:
-            session.left = session.left or self._store.now()
+            session.left = session.left or self._store.true_now()
 
     def depart(self, session: TrueSession, connection: Connection, replica: Replica, *, killed: bool) -> None:
         """The connection ends. ``killed``: the user's program runs at that moment."""
@@ -71,7 +71,7 @@ class Departures:
         # It asks before the kubelet has written that the container has ended.
         replica.write(lines.exit_unknown(connection.login, session.name, last=False))
         if replica.write(lines.exited(connection.login, code)):
-            session.left = self._store.now()
+            session.left = self._store.true_now()
         if not self._register.used_by(connection):
             self.disconnect(session, connection, replica)
 

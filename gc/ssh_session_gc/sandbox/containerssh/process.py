@@ -181,7 +181,7 @@ class ContainerSSH:
             session.gone = True
         asked = change.type == "DELETED" or "deletionTimestamp" in change.object["metadata"]
         if asked and session.deleted is None and session.uid not in self.removal.asked:
-            session.deleted, session.was_live = self._store.now(), session.live
+            session.deleted, session.was_live = self._store.true_now(), session.live
             conditions = change.object["status"].get("conditions", ())
             session.evicted = any(condition["type"] == DISRUPTED for condition in conditions)
         if session.gone:

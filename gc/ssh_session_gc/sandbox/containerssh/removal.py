@@ -78,4 +78,4 @@ class Removal:
             replica.write(lines.not_removed(login, session.name, reason, last=False))
             await asyncio.sleep(RETRY)
         if replica.write(lines.not_removed(login, session.name, reason, last=True)) and session.left is None:
-            session.left = self._store.now()
+            session.left = self._store.true_now()

@@ -61,7 +61,7 @@ class Replica:
     def disconnect(self, connection: Connection) -> None:
         """Ends a connection; counts an open one no longer."""
         if connection.open:
-            connection.ended = self.kubelet.now() - self.kubelet.skew
+            connection.ended = self.kubelet.store.true_now()
             self.counts.went()
             del self.connections[connection.login.connection]
             self.went.set()

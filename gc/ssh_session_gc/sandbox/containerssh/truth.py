@@ -17,7 +17,7 @@ class Connection:
     login: Login
     process: Process
     ended: float | None = None
-    """The time at which it ended while its process ran, by the API server's clock."""
+    """The time at which it ended while its process ran, by a clock that nobody sets."""
     mute: bool = False
     """No program could be started for it, so that ContainerSSH deletes nothing when it ends."""
 
@@ -34,7 +34,7 @@ class Connection:
 
 @dataclass(eq=False)
 class TrueSession:
-    """The truth about one session. Times are the API server's clock."""
+    """The truth about one session. Times are by a clock that nobody sets (``Store.true_now``)."""
 
     uid: str
     name: str

@@ -1,0 +1,53 @@
+"""What happens to the clocks of API servers, each with a weight: one that is wrong dates a session, one is set.
+
+Acts on the world only. Does not know what the collectors make of it.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from ssh_session_gc.sandbox import World
+
+APART = (0.4, 6.0, 130.0, 3700.0)
+"""Seconds by which an API server's clock may be wrong."""
+
+
+class Upheaval:
+    """Sets clocks, and has sessions dated by wrong ones."""
+
+    def __init__(
+        self, rng: random.Random, world: World, open_session: Callable[[], Any], was_set: Callable[[], Any]
+    ) -> None:
+        """``open_session`` has somebody connect. ``was_set`` is told that a clock was set."""
+        self._rng, self._world, self._open, self._was_set = rng, world, open_session, was_set
+        self._dated: set[str] = set()
+        self.unknowable: set[str] = set()
+        """uids of sessions that a wrong clock dated before a collector began that had not seen them appear."""
+
+    def weights(self) -> dict[Callable[[], Any], float]:
+        """Everything that may happen, and how often in proportion."""
+        return {self.open_elsewhere: 3, self.set_clock: 0.7}
+
+    def open_elsewhere(self) -> None:
+        """Somebody connects, and the request for the Pod is taken by an API server whose clock is wrong."""
+        wrong = self._wrong()
+        self._world.clock_offset += wrong
+        before = set(self._world.containerssh.sessions)
+        try:
+            self._open()
+        finally:
+            self._world.clock_offset -= wrong
+            self._dated |= self._world.containerssh.sessions.keys() - before
+
+    def collector_begins(self) -> None:
+        """A collector begins that believes whatever its first list says."""
+        self.unknowable |= self._dated
+
+    def set_clock(self) -> None:
+        """The API server's clock is set, and so are the nodes' or not."""
+        self._world.set_clock(self._wrong(), nodes=self._rng.random() < 0.5)
+        self._was_set()
+
+    def _wrong(self) -> float:
+        return self._rng.choice(APART) * self._rng.choice([-1.0, 1.0])
