@@ -1,5 +1,6 @@
 """Every layer holds: an import that goes the wrong way breaks the contract that is there for it."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -40,6 +41,11 @@ WRONG = [
     ("core/rules/ownerless.py", "core.rules.finished", ONE_RULE),
     ("core/rules/rule.py", "core.rules.judge", ONE_RULE),
     ("core/rules/judge.py", "asyncio", "The core does no I/O"),
+    ("core/owners.py", "time", "The core does no I/O"),
+    ("core/text.py", "os", "The core does no I/O"),
+    ("core/clock.py", "random", "The core does no I/O"),
+    ("daemon/queue.py", "sandbox.world", "Nothing but the commands and the demo starts a sandbox"),
+    ("preview/tables.py", "sandbox.replay", "Nothing but the commands and the demo starts a sandbox"),
     ("sandbox/world.py", "core.text", "The sandbox knows nothing of the collector"),
     ("sandbox/world.py", "cluster.source", "The sandbox knows nothing of the collector"),
     ("selectors.py", "msgspec", "The selectors import nothing"),
@@ -54,6 +60,28 @@ WRONG = [
     ("cli/explain.py", "cli.plan", "A command knows no other"),
 ]
 """Who imports whom against which contract."""
+STRANGERS = ("asyncio", "msgspec", "os", "random", "time")
+"""Those that are not ours."""
+PURE = {
+    *(
+        "__future__",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "enum",
+        "functools",
+        "itertools",
+        "math",
+        "re",
+    ),
+    *("msgspec", "typing"),
+}
+"""What the core may import besides itself: nothing of it reads a file, a socket, a clock or a die."""
+IMPURE = {"open", "print", "input", "eval", "exec", "compile", "__import__", "breakpoint"}
+"""Functions of the language that do so without an import."""
+CLOCKS = {"now", "utcnow", "today"}
+"""Methods of datetime and date that do."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +114,7 @@ def test_nothing_is_broken(house: Path) -> None:
 def test_an_import_that_goes_the_wrong_way(house: Path, who: str, whom: str, contract: str) -> None:
     path = house / "gc" / "ssh_session_gc" / who
     before = path.read_text()
-    name = whom if whom in ("asyncio", "msgspec") else f"ssh_session_gc.{whom}"
+    name = whom if whom in STRANGERS else f"ssh_session_gc.{whom}"
     try:
         path.write_text(f"{before}\n\nimport {name}\n")
         said = lint(house)
@@ -106,3 +134,40 @@ def test_a_new_package_has_to_find_its_layer(house: Path) -> None:
         stray.unlink()
     assert said.returncode == 1
     assert "stray" in said.stdout
+
+
+def impurities(source: str) -> set[str]:
+    """What a module of the core must neither import nor call, and does."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                found |= {each.name for each in names if each.name.partition(".")[0] not in {*PURE, "ssh_session_gc"}}
+            case ast.ImportFrom(module=str(module)):
+                found |= {module} if module.partition(".")[0] not in {*PURE, "ssh_session_gc"} else set()
+            case ast.Name(id=name) if name in IMPURE:
+                found.add(name)
+            case ast.Attribute(value=ast.Name(id="datetime" | "date"), attr=name) if name in CLOCKS:
+                found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("gc/ssh_session_gc/core/**/*.py")), ids=lambda path: path.name)
+def test_the_core_reads_no_file_no_clock_and_no_die(path: Path) -> None:
+    assert impurities(path.read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import math, random", "random"),
+        ("from os import path", "os"),
+        ("text = open('/etc/passwd').read()", "open"),
+        ("from datetime import UTC, datetime\nnow = datetime.now(UTC)", "now"),
+        ("from datetime import date\nnow = date.today()", "today"),
+        ("print(1)", "print"),
+        ("x = __import__('time').time()", "__import__"),
+    ],
+)
+def test_what_the_core_may_not_is_found(source: str, found: str) -> None:
+    assert impurities(source) == {found}
