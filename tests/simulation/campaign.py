@@ -17,27 +17,25 @@ import structlog
 from structlog.typing import EventDict
 
 from ssh_session_gc.core.election import holder
-from ssh_session_gc.core.model import Reason, Session, Verdict
+from ssh_session_gc.core.model import Session, Verdict
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.daemon.daemon import Daemon, StartError
 from ssh_session_gc.daemon.deletion import Result
 from ssh_session_gc.sandbox import World
 from ssh_session_gc.sandbox.api.objects import LEASES, PODS, Change, Object, Resource
 from ssh_session_gc.sandbox.api.refusals import Refusal
-from ssh_session_gc.settings import LeaseRef, Settings
+from ssh_session_gc.settings import DryRun, LeaseRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics
 from tests.harness import connected
 from tests.simulation.happenings import IMAGES, Happenings
 from tests.simulation.leftovers import Broken, Replica, compare, tasks
+from tests.simulation.setting import Setting
 from tests.simulation.telling import Telling
 from tests.simulation.truth import Truth
 from tests.simulation.virtual import CALLER, WHO, VirtualLoop
 
 STEPS = 60
 METRICS_PORT = 9100
-POLICY = Policy(
-    max_age=900.0, max_ttl=7200.0, owner_grace=60.0, start_timeout=120.0, finished_grace=60.0, clock_tolerance=2.0
-)
 LEASE = LeaseRef("containerssh", "ssh-session-gc")
 BOUND = 300.0
 """Seconds after the last fault in which every orphan that can be told must be gone: the longest grace, a lease that
@@ -77,7 +75,7 @@ class Campaign:
         """What was done, with the virtual time, for whoever looks into a failure."""
         self._stamped = self.rng.random() < 0.5
         self._elections = self.rng.random() < 0.3
-        self._telling = Telling.of(seed)
+        self._telling, self._setting = Telling.of(seed), Setting.of(seed)
         self._world = World(
             seed=seed,
             nodes=3,
@@ -92,11 +90,13 @@ class Campaign:
             metrics_port=METRICS_PORT if self._telling.gauge else None,
         )
         self._world.faults.clocks = self.rng.choice(CLOCKS)
-        self._truth = Truth(self._world, POLICY, self._telling)
+        self._truth = Truth(self._world, self._setting.policy, self._telling)
         self._replicas: list[Replica] = []
         self._started = 0
-        self._intended: dict[tuple[str, str], tuple[Reason, float]] = {}
-        """For which reason a collector deletes a session, and since when it is about to."""
+        self._policies: dict[str, Policy] = {}
+        """The limits by which a collector goes."""
+        self._intended: dict[tuple[str, str], tuple[Verdict, float]] = {}
+        """By which verdict a collector deletes a session, and since when it is about to."""
         self._accepted: set[str] = set()
         """uids of the sessions whose deletion by a collector was accepted."""
         self._broken: list[str] = []
@@ -170,8 +170,14 @@ class Campaign:
         name = f"collector{self._started}"
         self._started += 1
         WHO.set(name)
+        chosen = self._setting.upgraded(self.rng)
+        self._policies[name] = chosen.policy
         settings = Settings(
-            policy=POLICY,
+            policy=chosen.policy,
+            owner=chosen.owner,
+            owner_selector=chosen.owner_selector,
+            max_deletes_per_minute=chosen.max_deletes_per_minute,
+            dry_run=chosen.dry_run,
             deletion_grace=5,
             lease=LEASE if self._elections else None,
             owner_logs=self._telling.logs,
@@ -180,8 +186,9 @@ class Campaign:
         stop, made = asyncio.Event(), asyncio.get_running_loop().create_future()
 
         async def live() -> None:
-            async with connected(self._kubeconfig, observer=Metrics(dry_run=False)) as api:
-                daemon = Daemon(settings, api, Metrics(dry_run=False))
+            dry = settings.dry_run is not DryRun.NONE
+            async with connected(self._kubeconfig, observer=Metrics(dry_run=dry)) as api:
+                daemon = Daemon(settings, api, Metrics(dry_run=dry))
                 self._take_down_reasons(name, daemon)
                 made.set_result(daemon)
                 await daemon.run(stop, "127.0.0.1", 0)
@@ -222,8 +229,7 @@ class Campaign:
         delete = deleter.delete
 
         async def noted(session: Session, verdict: Verdict) -> Result:
-            assert verdict.reason is not None
-            self._intended[name, session.uid] = verdict.reason, self._loop.time()
+            self._intended[name, session.uid] = verdict, self._loop.time()
             return await delete(session, verdict)
 
         deleter.delete = noted  # type: ignore[method-assign]
@@ -235,8 +241,10 @@ class Campaign:
             # Nobody but the API server, which works for a collector, has a caller.
             wrong = self._wrong(CALLER.get(), name, **options) if CALLER.get() else ""
             deleted = delete(res, namespace, name, **options)
-            if CALLER.get():
+            if CALLER.get() and not options.get("dry_run"):
                 self._accepted.add(deleted["metadata"]["uid"])
+                if self._setting.dry_run is not DryRun.NONE:
+                    wrong = wrong or "it is a dry run"
             if wrong:
                 self._broken.append(f"{self._loop.time():.1f} {CALLER.get()} deletes {namespace}/{name}, but {wrong}")
             return deleted
@@ -262,14 +270,14 @@ class Campaign:
             return ""  # it will not be accepted
         if (who, uid) not in self._intended:
             return "never judged it"
-        reason, since = self._intended[who, uid]
+        verdict, since = self._intended[who, uid]
         if self._elections and self._leader() != self._identity(who):
             # What was begun before a pause, or was on its way when the network broke, cannot be called back.
             if since >= self._happenings.nemesis.disturbed.get(who, -1.0):
                 return f"{self._leader() or 'nobody'} leads"
             self.report.done["late deletion"] += 1
-        wrong = self._truth.wrong(pod, reason, stranger=self._is_stranger(who, uid))
-        return wrong and f"{reason} is not true: {wrong}"
+        wrong = self._truth.wrong(pod, verdict, self._policies[who], stranger=self._is_stranger(who, uid))
+        return wrong and f"{verdict.reason} is not true: {wrong}"
 
     def _leader(self) -> str:
         with suppress(Refusal):
@@ -322,15 +330,15 @@ class Campaign:
             await asyncio.sleep(GLANCE)
             self._truth.look()
         self._check()
-        for session in self._world.orphans():
-            if self._truth.tellable(session, stamped=self._stamped, bound=BOUND - 2 * GLANCE):
-                raise Broken(f"{session.name} is still there {BOUND:g} s after the last fault")
+        if self._setting.dry_run is DryRun.NONE:  # else whatever is there stays
+            self._look_for_orphans()
         # What cannot be told from the outside waits for its age.
-        await asyncio.sleep(POLICY.max_age + BOUND)
+        await asyncio.sleep(self._setting.policy.max_age + BOUND)
         self._check()
-        for session in self._world.orphans():
-            if not self._truth.excepted(session) and session.uid not in self._truth.misdated:
-                raise Broken(f"{session.name} outlived max-age")
+        if self._setting.dry_run is DryRun.NONE and self._setting.policy.max_age:
+            for session in self._world.orphans():
+                if not self._truth.excepted(session) and session.uid not in self._truth.misdated:
+                    raise Broken(f"{session.name} outlived max-age")
         for _ in range(10):
             try:
                 return self._compare()
@@ -339,12 +347,18 @@ class Campaign:
             await asyncio.sleep(7)  # something may just be going on
         raise broken
 
+    def _look_for_orphans(self) -> None:
+        for session in self._world.orphans():
+            if self._truth.tellable(session, stamped=self._stamped, bound=BOUND - 2 * GLANCE):
+                raise Broken(f"{session.name} is still there {BOUND:g} s after the last fault")
+
     def _compare(self) -> None:
         for replica in self._replicas:
             compare(replica, self._world)
         # Whoever asks for the lease again and again does so on one spare connection after the other.
         spare = Counter({"RequestHandler.start": SPARE * len(self._replicas) if self._elections else 0})
-        watches = Counter({"watches": self._world.server.watches - 3 * len(self._replicas)})
+        streams = 2 if self._setting.owner is None else 3
+        watches = Counter({"watches": self._world.server.watches - streams * len(self._replicas)})
         if left := tasks() + watches - self._idle - spare - self._logs():
             raise Broken(f"tasks are left behind: {dict(left)}")
         running = sum(owner.alive for replica in self._replicas for owner in replica.daemon.cluster.owners.owners)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-from ssh_session_gc.core.model import KEEP, TTL, Reason
+from ssh_session_gc.core.model import KEEP, TTL, Reason, Verdict
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import TrueSession, World
 from ssh_session_gc.sandbox.api.objects import PODS, Object
@@ -23,6 +23,8 @@ TTLS = {"90s": 90.0, "10m": 600.0, "3h": 10800.0}
 """What may stand in the annotation and is a duration; anything else is longer than any limit, or cannot be read."""
 BY_STATUS = 1.0
 """Seconds by which a time in a status may be early: it is cut to whole ones."""
+BY_DATE = 2.0
+"""Seconds by which a session may seem older than it is: its date is cut to whole ones, and API servers are apart."""
 BY_SUCCESSOR = 3.0
 """Seconds by which an owner may seem to have ended early whose end nobody saw: it had when the next one in its Pod
 started, and that start is taken for as early as the clocks allow."""
@@ -66,65 +68,66 @@ class Truth:
         """Notes that an API server's clock was set."""
         self._set = self._now()
 
-    def wrong(self, pod: Object, reason: Reason, *, stranger: bool) -> str:
-        """What is wrong with deleting this Pod now for this reason; "" where nothing is.
+    def wrong(self, pod: Object, verdict: Verdict, policy: Policy, *, stranger: bool) -> str:
+        """What is wrong with deleting this Pod now by this verdict and these limits; "" where nothing is.
 
         ``stranger``: the collector never saw its owner, but by looking that one up. Since when it is gone nobody can
         tell then; that it is gone must be true all the same.
         """
-        metadata, now = pod["metadata"], self._now()
+        metadata, now, reason = pod["metadata"], self._now(), verdict.reason
         session = self._world.containerssh.sessions.get(metadata["uid"])
         if session is None or "containerssh_connection_id" not in metadata["labels"]:
             return "it is no session"
         if metadata.get("annotations", {}).get(KEEP) == "true":
             return "it is exempt"
-        if "deletionTimestamp" in metadata:
+        if "deletionTimestamp" in metadata and not (verdict.force and policy.force_after):
             return "it has been deleted already"
-        age = now - session.created + BY_STATUS
-        if _spared(pod) and age < self._policy.max_ttl - 0.001:
+        age = now - session.created + BY_DATE
+        if _spared(pod) and age < policy.max_ttl - 0.001:
             return "somebody wanted to keep it"
         if session.uid in self.misdated and reason in (Reason.OVER_AGE, Reason.START_TIMEOUT, Reason.OWNERLESS):
             return ""
         match reason:
-            case Reason.OVER_AGE if age < self.limit(pod) - 0.001:
-                return f"it is {age:.3f} s old and may be {self.limit(pod):g}"
+            case Reason.OVER_AGE if not policy.max_age or age < self.limit(pod, policy) - 0.001:
+                return f"it is {age:.3f} s old and may be {self.limit(pod, policy):g}"
             case Reason.OWNERLESS if session.creator.alive:
                 return "its owner lives"
             case Reason.OWNERLESS if not stranger and (
-                self._over_for(session.creator) < self._policy.owner_grace - BY_SUCCESSOR
+                self._over_for(session.creator) < policy.owner_grace - BY_SUCCESSOR
             ):
                 return f"its owner has ended {self._over_for(session.creator):.3f} s ago"
             case Reason.ABANDONED if session.live:
                 return "somebody is in it"
             case Reason.ABANDONED if session.persistent:
                 return "it is kept on purpose"
-            case Reason.ABANDONED if now - self._left(session) < self._policy.abandoned_grace - BY_STATUS:
+            case Reason.ABANDONED if now - self._left(session) < policy.abandoned_grace - BY_STATUS:
                 return f"its user has left {now - self._left(session):.3f} s ago"
             case Reason.FINISHED if not session.finished:
                 return "it has not finished"
-            case Reason.FINISHED if (
-                self._over_for(self.shells[session.uid]) < self._policy.finished_grace - BY_STATUS
-            ):
+            case Reason.FINISHED if self._over_for(self.shells[session.uid]) < policy.finished_grace - BY_STATUS:
                 return f"it has finished {self._over_for(self.shells[session.uid]):.3f} s ago"
-            case Reason.START_TIMEOUT if age < self._policy.start_timeout - 0.001:
+            case Reason.START_TIMEOUT if age < policy.start_timeout - 0.001:
                 return f"it has had {age:.3f} s to start"
             case Reason.START_TIMEOUT if session.live or self._says_started(pod, session):
                 return "it started in time"
         return ""
 
-    def limit(self, pod: Object) -> float:
+    def limit(self, pod: Object, policy: Policy) -> float:
         """The age that this session may reach."""
         notes = pod["metadata"].get("annotations", {})
         if _spared(pod):
-            return self._policy.max_ttl
-        return min(TTLS.get(notes[TTL], math.inf), self._policy.max_ttl) if TTL in notes else self._policy.max_age
+            return policy.max_ttl
+        return min(TTLS.get(notes[TTL], math.inf), policy.max_ttl) if TTL in notes else policy.max_age
 
     def excepted(self, session: TrueSession) -> bool:
         """Whether it may stay for longer than others: it is exempt, or gone, or no session any more."""
         pod = self.pod(session)
         if pod is None or "containerssh_connection_id" not in pod["metadata"]["labels"]:
             return True
-        return pod["metadata"].get("annotations", {}).get(KEEP) == "true" or self.limit(pod) > self._policy.max_age
+        return (
+            pod["metadata"].get("annotations", {}).get(KEEP) == "true"
+            or self.limit(pod, self._policy) > self._policy.max_age
+        )
 
     def tellable(self, session: TrueSession, *, stamped: bool, bound: float) -> bool:
         """Whether the outside has shown for ``bound`` seconds by now that it is an orphan."""
@@ -139,7 +142,8 @@ class Truth:
         if not self._world.kubelets[pod["spec"]["nodeName"]].connected.is_set():
             return False
         timeout = self._policy.start_timeout + BY_STATUS
-        if shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout:
+        late = shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout
+        if late and self._policy.start_timeout:
             return now - session.created > self._policy.start_timeout + bound
         if self._said(session, bound) or self._counted(bound):
             return True

@@ -120,6 +120,10 @@ class SessionPods(Source):
             if started is not None and session.dated is not None:
                 # Its node may go by the time that was: then it started as long after its creation as by that.
                 started = min(started, started + session.created - session.dated)
+            if session.deletion is not None and session.dated is not None:
+                # Its deletion may have been accepted by either time: its grace ends by the later one.
+                end = max(session.deletion, session.deletion + session.created - session.dated)
+                session = msgspec.structs.replace(session, deletion=end)
         # A new one that says nothing odd is taken at its word: a list is full of them.
         if started is not None and (before is not None or started > now + 1.0):
             seen = math.inf if before is None or before.started is None else before.started
@@ -161,6 +165,9 @@ class SessionPods(Source):
             if self._certain or uid in self._appeared:
                 dated = session.created if session.dated is None else session.dated
                 session = _created(session, session.created + moved, dated)
+                if session.deletion is not None:
+                    end = max(session.deletion, session.deletion + moved)
+                    session = msgspec.structs.replace(session, deletion=end)
             if started is not None:
                 said, seen = (self._said[uid], started + seconds) if uid in self._said else (started, started)
                 if session is not known:
