@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from ssh_session_gc.core.clock import CONFIRMED_AFTER
 from ssh_session_gc.core.model import Session, Verdict
-from ssh_session_gc.daemon.deletion import Deleter, NotLeading, Result
+from ssh_session_gc.daemon.deletion import Deleter, Held, Result
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.kube import resources
 from ssh_session_gc.kube.client import Api
@@ -75,6 +76,8 @@ async def scene(lease: LeaseRef | None = None, **settings: Any) -> AsyncIterator
     try:
         async with connected(server.url) as api:
             await api.version()  # tells the time, which goes into a lease
+            await advance(CONFIRMED_AFTER + 2)
+            await eventually(lambda: api.time.sure)
             elector = Elector(api, lease)
             yield DeletionScene(
                 store, server, Deleter(api, Settings(session_namespace=SESSIONS, **settings), elector), elector
@@ -193,7 +196,7 @@ async def test_no_answer_is_tried_again_and_then_told() -> None:
 @pytest.mark.parametrize("dry_run", list(DryRun))
 async def test_who_does_not_lead_deletes_nothing(dry_run: DryRun) -> None:
     async with scene(LEASE, dry_run=dry_run) as s:
-        with pytest.raises(NotLeading):
+        with pytest.raises(Held):
             await s.delete()
         assert s.asked() == 0
         assert s.deleter.in_flight == set()
@@ -215,7 +218,7 @@ async def test_a_request_ends_with_the_time_of_its_leader() -> None:
         # It is tried again as if the API server could not be reached: by then it is somebody else's turn.
         await advance(10)
         await eventually(task.done)
-        with pytest.raises(NotLeading):
+        with pytest.raises(Held):
             task.result()
 
 

@@ -233,3 +233,50 @@ async def test_without_permission_the_reason_is_said_once(tmp_path: Path) -> Non
             (line,) = (line for line in gc.logged("lease_unavailable") if line["error"].startswith("403"))
             assert "grant get, create and update on leases in namespace containerssh" in line["error"]
             assert not gc.daemon.elector.leads()
+
+
+def sleep(gc: Running, seconds: float) -> None:
+    """Has its machine wake up from a sleep, in which its own clock stood still."""
+    before = gc.api.time.asleep()
+    gc.api.time.asleep = lambda: before + seconds
+
+
+async def test_a_leader_that_slept_leads_again_when_it_has_renewed_its_lease(tmp_path: Path) -> None:
+    async with replicas(tmp_path) as (world, found):
+        sleep(found[0], 3600.0)
+        assert leading(found) == []
+        fault = world.faults.add(Fault("status", resource="leases", code=503))
+        await advance(4)
+        assert leading(found) == []
+        assert found[0].value("leader") == 0
+        world.faults.lift(fault)
+        await advance(4)
+        assert leading(found) == [0]
+        assert found[0].value("leader") == 1
+        assert lease(world)["leaseTransitions"] == 0
+
+
+async def test_a_leader_that_slept_may_find_another_one(tmp_path: Path) -> None:
+    async with replicas(tmp_path) as (world, found):
+        world.open("alice")
+        await advance(5)
+        world.crash()
+        await advance(55)  # due in a moment
+        sleep(found[0], 30.0)
+        world.store.update(
+            LEASES, LEASE.namespace, LEASE.name, lambda o: o["spec"].update(holderIdentity="who did not sleep")
+        )
+        for _ in range(20):
+            assert leading(found) == []
+            await advance(0.5)
+        assert sum(map(deleted, found)) == 0
+        await advance(DURATION)
+        await eventually(lambda: sum(map(deleted, found)) == 1)
+
+
+async def test_who_leads_for_ever_leads_on_after_a_sleep(tmp_path: Path) -> None:
+    async with World() as world, running(world.url, tmp_path) as gc:
+        await gc.synced()
+        sleep(gc, 3600.0)
+        assert gc.daemon.elector.leads()
+        assert not gc.api.time.sure

@@ -94,8 +94,10 @@ class ServerClock:
     """Seconds for which all answers must agree at present."""
     doubled: float = CONFIRMED_AFTER
     """Seconds for which they must agree after they disagree the next time."""
+    contradictions: int = 0
+    """How many answers have disagreed with those before."""
     apart: float = 0.0
-    """By how many seconds the answer that began the window was ahead of those before, which it contradicted."""
+    """By how many seconds the last of them was ahead of those before it."""
 
     def answered(self, date: float, sent: float, received: float) -> "ServerClock":
         """Takes in an answer dated ``date`` (epoch seconds, whole) to a request sent and answered at these local
@@ -159,6 +161,7 @@ class ServerClock:
             disputed=True,
             needed=needed,
             doubled=min(2.0 * needed, CONFIRMED_AT_MOST),
+            contradictions=self.contradictions + 1,
             apart=(said.low + said.high - before.low - before.high) / 2.0,
         )
         if self.confirmed:

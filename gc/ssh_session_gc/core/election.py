@@ -2,7 +2,8 @@
 
 Knows when a lease may be taken and what is written then, with client-go's semantics (``tools/leaderelection``): the
 times in a lease are for people; whether it has run out is told by for how long it has not been seen to change, on the
-monotonic clock of whoever looks. So clocks need not agree, they only have to run at about the same speed.
+monotonic clock of whoever looks. So clocks need not agree, they only have to run at about the same speed. Where one
+stands still, because its machine sleeps, whoever looks waits for longer, which does no harm; a holder must notice.
 """
 
 from datetime import datetime

@@ -26,8 +26,8 @@ class Result(NamedTuple):
     retry_after: float = 0.0
 
 
-class NotLeading(Exception):
-    """Somebody else leads, so we may not delete."""
+class Held(Exception):
+    """Nothing may be deleted any more: somebody else leads, or the time is not sure (``holds``)."""
 
 
 class Deleter:
@@ -41,12 +41,11 @@ class Deleter:
     async def delete(self, session: Session, verdict: Verdict) -> Result:
         """Deletes exactly what was judged: this uid in this resourceVersion, nothing else of that name.
 
-        Raises NotLeading.
+        Raises Held.
         """
         settings = self._settings
         if settings.dry_run is DryRun.CLIENT:
-            if not self._elector.leads():
-                raise NotLeading
+            self._check()
             return Result(Outcome.DRY_RUN)
         body: dict[str, object] = {
             "apiVersion": "v1",
@@ -66,12 +65,11 @@ class Deleter:
         return Result(Outcome.DELETED if settings.dry_run is DryRun.NONE else Outcome.DRY_RUN)
 
     async def send(self, name: str, body: dict[str, object]) -> None:
-        """One attempt. Raises NotLeading, ApiError and Unreachable."""
+        """One attempt. Raises Held, ApiError and Unreachable."""
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self.in_flight.add(task)
         try:
-            if not self._elector.leads():
-                raise NotLeading
+            self._check()
             # No request outlives our time as the leader: somebody else may begin after it.
             until = self._elector.until
             async with asyncio.timeout_at(None if math.isinf(until) else until):
@@ -81,3 +79,9 @@ class Deleter:
             raise Unreachable("it was not answered while we were the leader") from None
         finally:
             self.in_flight.discard(task)
+
+    def _check(self) -> None:
+        """Looks at the last moment: a session may have waited in line, or between two attempts, while this machine
+        slept. Raises Held."""
+        if not (self._elector.leads() and self._api.time.sure):
+            raise Held

@@ -31,6 +31,7 @@ from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.listeners import Listeners
 from ssh_session_gc.kube.resources import LEASES
+from ssh_session_gc.kube.sleep import slept
 from ssh_session_gc.settings import LeaseRef
 
 log = structlog.stdlib.get_logger()
@@ -50,12 +51,15 @@ class Elector:
         self.identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4()}"
         """Who we are, in the lease; another one after each start."""
         self._until = math.inf if ref is None else -math.inf
+        self._slept = 0.0
+        """What this machine had slept when the last renewal that succeeded was asked for."""
         self._seen: Seen | None = None
         self._news = News(ref, self.identity)
 
     @property
     def until(self) -> float:
-        """The local time (``loop.time()``) up to which nobody else can be the leader; infinity without election."""
+        """The local time (``loop.time()``) up to which nobody else can be the leader; infinity without election. If
+        this machine sleeps before, that clock stands still and others begin."""
         return self._until
 
     def subscribe(self, listener: Callable[[bool], None]) -> Callable[[], None]:
@@ -63,8 +67,8 @@ class Elector:
         return self._news.turns.subscribe(listener)
 
     def leads(self) -> bool:
-        """Whether we may act now."""
-        return self._time() < self._until
+        """Whether we may act now. Whoever has slept may not, until the lease was renewed: it may be another's."""
+        return self._time() < self._until and (self._ref is None or not slept(self._slept, self._api.time.asleep()))
 
     async def run(self) -> None:
         """Takes part until cancelled."""
@@ -72,7 +76,8 @@ class Elector:
             self._tell()
             return
         while True:
-            sent = self._time()
+            self._tell()  # that our time has ended, where we slept through its end
+            sent, asleep = self._time(), self._api.time.asleep()
             try:
                 async with asyncio.timeout(PATIENCE):
                     ours = await self._try(self._ref)
@@ -82,6 +87,7 @@ class Elector:
                 self._news.all_is_well()
                 # From when it was asked for: the server may have written it at once and answered late.
                 self._until = sent + RENEW_DEADLINE if ours else -math.inf
+                self._slept = asleep
             self._tell()
             led = self._news.leading
             pause = RENEW_EVERY if led else RETRY_EVERY

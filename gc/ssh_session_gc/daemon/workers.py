@@ -4,7 +4,7 @@ Knows the way of one session from the line to its end. Does not know how a DELET
 follows from its answer (``outcome``).
 """
 
-from ssh_session_gc.daemon.deletion import Deleter, NotLeading
+from ssh_session_gc.daemon.deletion import Deleter, Held
 from ssh_session_gc.daemon.holds import Holds
 from ssh_session_gc.daemon.limiter import Limiter
 from ssh_session_gc.daemon.outcome import Outcomes
@@ -48,6 +48,6 @@ class Workers:
             return 0.0
         try:
             result = await self.deleter.delete(due.session, due.verdict)
-        except NotLeading:
+        except Held:
             return 0.0
         return await self._outcomes.conclude(due, result)

@@ -17,7 +17,6 @@ from kubernetes_asyncio import config
 from kubernetes_asyncio.client.api_client import ApiClient
 from yarl import URL
 
-from ssh_session_gc.core.clock import CONFIRMED_AFTER
 from ssh_session_gc.kube import decoder, wire
 from ssh_session_gc.kube.config import Loader, authenticated, reload
 from ssh_session_gc.kube.errors import ApiError, Unreachable, one_line
@@ -29,6 +28,8 @@ REQUEST_TIMEOUT = 30.0
 """Seconds for a whole request that is no watch, connecting included. kube-apiserver itself gives up after 60."""
 CONNECT_TIMEOUT = 10.0
 """Seconds to a connection, TLS included."""
+ASK_EVERY = 0.7
+"""Seconds between two questions for the time. In other fractions of the second each answer tells something new."""
 
 
 class Observer(Protocol):
@@ -62,6 +63,7 @@ class Api:
         self._route: dict[str, Any] = {name: value for name, value in route.items() if value}
         self._local = asyncio.get_running_loop().time
         self.time = ServerTime()
+        self.time.subscribe(lambda _: self._ask_for_the_time())
         self._asking: asyncio.Task[None] | None = None
 
     @property
@@ -95,11 +97,13 @@ class Api:
         query: Mapping[str, str] | None,
         body: Mapping[str, object] | None,
         seconds: float,
+        *,
+        last: bool = False,
     ) -> bytes:
         try:
             async with (
                 asyncio.timeout(seconds),
-                await self._send(verb, resource, path, query, body, _NO_TIMEOUT) as response,
+                await self._send(verb, resource, path, query, body, _NO_TIMEOUT, last=last) as response,
             ):
                 return await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -139,12 +143,14 @@ class Api:
         query: Mapping[str, str] | None,
         body: Mapping[str, object] | None,
         timeout: aiohttp.ClientTimeout,
+        *,
+        last: bool = False,
     ) -> aiohttp.ClientResponse:
         method = _METHODS.get(verb) or verb.upper()
         url = f"{self.host}{path}?{urlencode(query)}" if query else self.host + path
         sent, code = self._local(), "error"
         try:
-            headers = dict(_HEADERS)
+            headers = _HEADERS | ({"Connection": "close"} if last else {})
             await self._client.update_params_for_auth(headers, [], ["BearerToken"])
             if "authorization" in headers:
                 # A token read from a file may end in a line end; kubectl cuts it off, too.
@@ -171,10 +177,10 @@ class Api:
         if response.status >= 300:
             async with response:
                 await self._refuse(response)
-        # Refusals may come from a proxy, whose clock is not the cluster's.
-        self.time.heard(response.headers.get("Date"), sent)
-        if self.time.known and not self.time.sure and (self._asking is None or self._asking.done()):
-            self._asking = asyncio.create_task(self._ask_again())
+        # Refusals may come from a proxy, whose clock is not the cluster's. What comes out of a cache has an Age (RFC
+        # 9111, 5.1): its date was true when it was written, whenever that was.
+        self.time.heard(None if "Age" in response.headers else response.headers.get("Date"), sent)
+        self._ask_for_the_time()
         return response
 
     async def _refuse(self, response: aiohttp.ClientResponse) -> NoReturn:
@@ -191,14 +197,20 @@ class Api:
             retry_after=float(after) if after.isascii() and after.isdigit() else None,
         )
 
+    def _ask_for_the_time(self) -> None:
+        """Has more answers come in time, where it is not sure: an idle program hears from the API server every few
+        minutes only, and two answers alone may both be wrong in the same way."""
+        if self.time.known and not self.time.sure and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask_again())
+
     async def _ask_again(self) -> None:
-        """Has more answers come in time: an idle program hears from the API server every few minutes only, and two
-        answers alone may both be wrong in the same way."""
-        pause = CONFIRMED_AFTER / 5
+        pause = ASK_EVERY
         while not self.time.sure:
             await asyncio.sleep(pause)
             try:
-                await self.version()
+                # Each on a connection of its own: behind many a balancer all that goes over one reaches one server.
+                await self._whole("get", "version", "/version", None, None, CONNECT_TIMEOUT, last=True)
+                pause = ASK_EVERY
             except (ApiError, Unreachable):
                 pause = min(2 * pause, 60.0)
 
@@ -222,6 +234,7 @@ _METHODS = {"list": "GET", "watch": "GET", "create": "POST", "update": "PUT"}
 """Where it is not the verb itself."""
 _HEADERS = {
     "Accept": "application/json",
+    "Cache-Control": "no-cache",  # what a proxy keeps is not how things are
     "Accept-Encoding": "identity",  # compressed, a few megabytes may hold more than our memory
     "Content-Type": "application/json",
     "User-Agent": "ssh-session-gc",
