@@ -43,6 +43,8 @@ CONTRACT = {
     "api_request_duration_seconds": {"verb", "resource"},
     "invalid_annotations_total": set(),
     "contradictions_total": {"between"},
+    "server_time_certain": set(),
+    "server_time_contradictions_total": set(),
     "leader": set(),
     "dry_run": set(),
     "build_info": {"version", "python"},

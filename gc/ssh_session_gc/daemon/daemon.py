@@ -13,6 +13,7 @@ from ssh_session_gc import __version__
 from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.cluster.source import Hopeless
 from ssh_session_gc.core.times import format_duration
+from ssh_session_gc.daemon.certainty import Certainty
 from ssh_session_gc.daemon.collector import Collector
 from ssh_session_gc.daemon.contradictions import Contradictions
 from ssh_session_gc.daemon.election import Elector
@@ -49,6 +50,7 @@ class Daemon:
         self.elector.subscribe(metrics.leader.set)
         self.collector = Collector(self.cluster, api, settings, metrics, self._recorder, self.elector)
         self.contradictions = Contradictions(self.cluster, settings, metrics)
+        self.certainty = Certainty(api.time, metrics)
         self.health = Health(self.cluster, metrics)
         self.server = Server(metrics.registry, self.health.healthy, self.health.ready)
         metrics.watch(self.collector.survey)

@@ -90,6 +90,12 @@ class Metrics:
         self.contradictions = counter(
             "contradictions_total", "Facts about a session that exclude each other; it is favoured", "between"
         )
+        self.server_time_certain = gauge(
+            "server_time_certain", "Whether it is certain what time it is on the API server; else nothing is deleted"
+        )
+        self.server_time_contradictions = counter(
+            "server_time_contradictions_total", "Answers whose time contradicted that of the answers before"
+        )
         self.leader = gauge("leader", "Whether this process is the one that deletes")
         gauge("dry_run", "Whether this process only says what it would delete").set(dry_run)
         Info(f"{PREFIX}_build", "The program's version", registry=registry).info(
