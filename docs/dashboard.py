@@ -276,6 +276,17 @@ def panels() -> Iterator[dashboard.Row | stat.Panel | timeseries.Panel]:
         "Since the last event. The API server sends a bookmark about once a minute.",
         unit="s",
     )
+    yield graph(
+        "Certain of the time",
+        {"certain": f"min({selected('server_time_certain')})"},
+        "1 while all collectors are certain what time it is on the API server. One that is not deletes nothing.",
+    )
+    yield graph(
+        "Answers with another time",
+        {"contradictions": f"sum({increase('server_time_contradictions_total')})"},
+        "Answers whose time contradicts that of those before: the API servers' clocks are apart, or were set",
+        bars=True,
+    )
 
     yield dashboard.Row("Quota")
     used, hard = (
