@@ -16,7 +16,7 @@ async def test_stopping_begins_nothing_new_and_lets_what_is_under_way_finish(tmp
     async with scene(tmp_path, concurrency=2) as s:
         await s.open("a", "b", "c", "d")
         s.world.faults.add(Fault("slow", verb="delete", seconds=0.5))
-        await advance(3595)
+        await advance(3590)  # a little before they are too old
         while len(s.under_way()) < 2:
             await advance(0.1)
         s.gc.stop.set()
