@@ -180,3 +180,16 @@ async def test_the_clock_is_put_right_after_a_failure(tmp_path: Path) -> None:
         s.world.faults.lift(fault)
         await advance(200)
         await s.collected(alice="Ownerless")
+
+
+async def test_a_machine_that_slept_makes_nobody_younger(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        await advance(30)
+        # Eight hours pass in which our own clock stands still.
+        s.world.clock_offset = 8 * 3600.0
+        before = s.gc.api.time.asleep()
+        s.gc.api.time.asleep = lambda: before + 8 * 3600.0
+        s.world.faults.end_watches()
+        await advance(60)
+        await s.collected(alice="OverAge")

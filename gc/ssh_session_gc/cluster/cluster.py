@@ -84,6 +84,7 @@ class Cluster:
 
     def _clock_moved(self, seconds: float) -> None:
         """Moves what we dated by the API server's clock."""
+        seconds -= self._api.time.passed
         if abs(seconds) > JUMP:
             for source in (self.sessions, self.workload, self.owner_pods):
                 source.clock_moved(seconds)

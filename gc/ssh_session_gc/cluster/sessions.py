@@ -182,7 +182,10 @@ class SessionPods(Source):
         if not self._certain:
             self._appeared.add(session.uid)
         latest = self._time.latest()
-        return session if since <= session.created <= latest else _created(session, latest, None)
+        if since <= session.created <= latest:
+            return session
+        # After a sleep nobody knows how late it can be.
+        return _created(session, latest if latest < math.inf else max(session.created, self._time.now()), None)
 
     def _start(self, uid: str, said: float, seen: float, now: float) -> float:
         """When a session started that says ``said``, and was known to run at ``seen``. What runs has started by now,

@@ -51,6 +51,11 @@ class ServerTime:
         """Seconds that this machine has slept; a test puts another clock here."""
         self._slept = self.asleep()
         """What it had slept when that was last noticed."""
+        self._owed = 0.0
+        """Seconds of sleep by which the clock has yet to move."""
+        self.passed = 0.0
+        """Seconds of the last move that this machine slept through: so much time has really passed, and nobody set a
+        clock."""
         self._noticed = -math.inf
         """Local reading at which it was noticed. An answer that was asked for before may be of before the sleep."""
 
@@ -93,6 +98,7 @@ class ServerTime:
         before, now = self._slept, self.asleep()
         if slept(before, now):
             self._slept, self._noticed = now, self._local()
+            self._owed += max(0.0, now - before)
             self._become(self._clock.woken(), Doubt(Cause.SLEPT, now - before))
 
     def _become(self, clock: ServerClock, doubt: Doubt | None) -> None:
@@ -101,6 +107,8 @@ class ServerTime:
             self.doubts.tell(doubt)
         moved = clock.low - before.low if before.known else 0.0
         if abs(moved) > JUMP or clock.sure != before.sure:
+            self.passed = min(self._owed, max(0.0, moved))
+            self._owed = 0.0 if abs(moved) > JUMP else self._owed
             self._moved.tell(moved)
 
 
