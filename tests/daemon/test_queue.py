@@ -119,16 +119,67 @@ async def test_what_is_settled_is_not_taken_again_for_the_same_verdict(s: QueueS
     assert s.taken() == ["a"]
 
 
+async def test_an_accepted_deletion_stands_for_the_version_that_was_deleted(s: QueueScene) -> None:
+    s.there(old("a", resource_version="7"))
+    assert s.taken() == ["a"]
+    s.queue.settle("a", s.queue.verdicts["a"], "7", 60.0)
+    s.queue.release(["a"])
+    assert s.taken() == []
+    # Its own mark comes next.
+    s.there(old("a", resource_version="8", deletion=T))
+    assert (s.taken(), len(s.queue)) == ([], 0)
+    # Whoever has no mark in another version was never deleted, as far as this cluster knows.
+    s.there(old("a", resource_version="6"))
+    assert s.taken() == ["a"]
+
+
+async def test_an_accepted_deletion_of_which_nothing_shows_stands_for_a_while(s: QueueScene) -> None:
+    s.there(old("a", resource_version="7"))
+    assert s.taken() == ["a"]
+    s.queue.settle("a", s.queue.verdicts["a"], "7", 60.0)
+    s.queue.release(["a"])
+    await advance(50)
+    s.queue.judge_all()
+    assert (s.taken(), len(s.queue)) == ([], 1)
+    await advance(11)
+    assert s.taken() == ["a"]
+
+
+async def test_what_was_announced_is_announced_for_every_version(s: QueueScene) -> None:
+    s.there(old("a", resource_version="7"))
+    assert s.taken() == ["a"]
+    s.queue.settle("a", s.queue.verdicts["a"])
+    s.queue.release(["a"])
+    s.there(old("a", resource_version="8"))
+    await advance(10 * HOUR)
+    s.queue.judge_all()
+    assert (s.taken(), len(s.queue)) == ([], 0)
+
+
+async def test_turns_that_came_to_nothing_are_counted_until_one_does_not(s: QueueScene) -> None:
+    s.there(old("a"))
+    assert s.taken() == ["a"]
+    assert [s.queue.refused("a"), s.queue.refused("a")] == [1, 2]
+    s.queue.release(["a"], 10.0)
+    assert s.queue.refused("a") == 3
+    s.queue.release(["a"])
+    assert s.queue.refusals == {}
+    # One that is gone already is not remembered.
+    assert (s.queue.refused("b"), s.queue.refusals) == (1, {})
+
+
 async def test_nothing_is_kept_of_who_is_gone(s: QueueScene) -> None:
     s.there(old("a"), old("b"))
     assert set(s.taken()) == {"a", "b"}
     s.queue.settle("a", s.queue.verdicts["a"])
+    s.queue.refused("a")
     s.queue.release(["a"], 1000.0)
     s.cluster.sessions.drop("a")
     s.cluster.sessions.drop("b")
     for uid in ("a", "b"):
         s.queue.forget(uid)
-    assert (s.queue.verdicts, s.queue.backoff, s.queue.settled, len(s.queue)) == ({}, {}, {}, 0)
+    assert (s.queue.verdicts, s.queue.backoff, s.queue.settled, s.queue.refusals) == ({}, {}, {}, {})
+    assert len(s.queue) == 0
     # Somebody is still at work on the other one.
     assert s.queue.processing == {"b"}
     s.queue.release(["b"], 1000.0)

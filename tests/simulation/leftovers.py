@@ -55,6 +55,7 @@ def compare(replica: Replica, world: World) -> None:
         "timers": queue._timers._at,
         "backoff": queue.backoff,
         "settled": queue.settled,
+        "refusals": queue.refusals,
         "failures": collector.outcomes.reported,
         "connections": cluster.connections._known,
         "labels": cluster.connections._ids,

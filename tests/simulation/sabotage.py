@@ -219,7 +219,7 @@ def changed_is_done() -> None:
 
     async def forget(self: Outcomes, session: Session, _: Any) -> float:
         self._queue.settle(session.uid, self._queue.verdicts[session.uid])
-        return 0.0
+        return 1.0  # with no wait there would be another attempt at once
 
     replace(Outcomes, "_read_again", forget)
 

@@ -22,7 +22,13 @@ from ssh_session_gc.telemetry.metrics import Metrics, Outcome
 log = structlog.stdlib.get_logger()
 
 LONGEST_RETRY = 300.0
-"""Seconds that a Retry-After may ask for at the most, as for the streams."""
+"""Seconds that a Retry-After may ask for at the most, as for the streams, and that a session waits at the most that
+changes faster than it can be deleted."""
+SHOWN = 60.0
+"""Seconds in which an accepted deletion shows, by its mark or as the Pod is gone. Where nothing shows it is asked for
+again: the cluster may have been restored from a backup, and if only the watch is late, the version refuses it."""
+SHOWN_BY_FORCE = 3600.0
+"""The same for one with grace 0. It leaves no new mark, and its Pod stays for as long as it has finalizers."""
 
 Line = dict[str, object]
 
@@ -62,7 +68,8 @@ class Outcomes:
                 log.info("session_would_be_collected", **line)
                 return 0.0
             case Outcome.DELETED:
-                self._queue.settle(session.uid, verdict)
+                shown = SHOWN_BY_FORCE if verdict.force else SHOWN
+                self._queue.settle(session.uid, verdict, session.resource_version, shown)
                 self._holds.allow()
                 self._metrics.deletion_lag.labels(verdict.reason).observe(max(0.0, now - (verdict.due or now)))
                 log.info("session_collected", **line)
@@ -80,6 +87,21 @@ class Outcomes:
         log.warning("deletion_failed", error=result.detail, **line)
         self._report_failure(session, result.detail)
         return max(RETRY, min(result.retry_after, LONGEST_RETRY))
+
+    def put_off(self, due: Due) -> float:
+        """Gives up on a session for now that changed each time. Returns the seconds to wait, more each time in a row.
+
+        Deleting it by uid alone would succeed, and might delete what nobody has judged: a session that was exempted
+        a moment ago, say.
+        """
+        session, verdict, owners, connection = due
+        times = self._queue.refused(session.uid)
+        wait = min(RETRY * 2.0 ** min(times - 1, 16), LONGEST_RETRY)
+        line = facts(session, verdict, owners, self._settings, self._api.time.now(), connection)
+        hint = "who writes to this Pod all the time? managedFields says (kubectl get -o yaml --show-managed-fields)"
+        log.warning("session_changes_too_fast", times=times, wait_seconds=wait, hint=hint, **line)
+        self._report_failure(session, "it changed each time before its deletion was accepted")
+        return wait
 
     async def _read_again(self, session: Session, line: Line) -> float:
         """Brings one session up to date without waiting for the watch. Returns the seconds to wait."""

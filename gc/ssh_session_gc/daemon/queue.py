@@ -5,8 +5,10 @@ a session whose time has come (``validation``, ``workers``), or why all of them 
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ssh_session_gc.cluster.cluster import Cluster
 from ssh_session_gc.core.model import Reason, Session, Verdict
@@ -20,6 +22,23 @@ RETRY = 15.0
 """Seconds for which a session backs off whose deletion failed, or whose owners could not be read."""
 EARLY = 0.002
 """Seconds before a due at which a long sleep ends, to be followed by a short one: long timers fire late."""
+
+
+class Settled(NamedTuple):
+    """What needs no second time for a while: a deletion that was accepted, or announced in a dry run."""
+
+    reason: Reason | None
+    force: bool
+    version: str | None
+    """The resourceVersion that was deleted; None for any. What an accepted deletion makes of it has a
+    ``deletionTimestamp``: another version without one is of a cluster that knows nothing of that deletion."""
+    until: float
+    """The moment of our own clock until which this stands."""
+
+    def stands(self, session: Session, verdict: Verdict) -> bool:
+        """Whether it was this verdict, and this Pod does not speak against it."""
+        same = (self.reason, self.force) == (verdict.reason, verdict.force)
+        return same and (self.version in (None, session.resource_version) or session.deletion is not None)
 
 
 class Queue:
@@ -36,8 +55,10 @@ class Queue:
         self.backoff: dict[str, float] = {}
         """Sessions that are not to be taken before this moment of our own clock (``loop.time()``), which nobody
         sets."""
-        self.settled: dict[str, tuple[Reason | None, bool]] = {}
-        """What needs no second time: the deletion was accepted, or announced in a dry run, for this verdict."""
+        self.settled: dict[str, Settled] = {}
+        """What is done about a session, as far as we know."""
+        self.refusals: dict[str, int] = {}
+        """How many turns in a row came to nothing, as the session changed each time it was to be deleted."""
         self._local = asyncio.get_running_loop().time
         self._woken = asyncio.Event()
 
@@ -58,7 +79,7 @@ class Queue:
 
     def forget(self, uid: str) -> None:
         """Keeps nothing of a session that is gone. One that is being processed is forgotten when it is released."""
-        for per_session in (self.verdicts, self.backoff, self.settled):
+        for per_session in (self.verdicts, self.backoff, self.settled, self.refusals):
             per_session.pop(uid, None)
         self._timers.cancel(uid)
 
@@ -78,12 +99,21 @@ class Queue:
                     self.backoff[uid] = self._local() + wait * random.uniform(1.0, 1.2)  # noqa: S311
                 else:
                     self.backoff.pop(uid, None)
+                    self.refusals.pop(uid, None)
                 self.judge(session)
 
-    def settle(self, uid: str, verdict: Verdict) -> None:
-        """Does not take this session again for the same verdict. It may be gone already."""
+    def settle(self, uid: str, verdict: Verdict, version: str | None = None, wait: float = math.inf) -> None:
+        """Does not take this session again for the same verdict, for so many seconds and as long as its Pod is of
+        this version. It may be gone already."""
         if uid in self._cluster.sessions.by_uid:
-            self.settled[uid] = (verdict.reason, verdict.force)
+            self.settled[uid] = Settled(verdict.reason, verdict.force, version, self._local() + wait)
+
+    def refused(self, uid: str) -> int:
+        """Counts one more turn that came to nothing. Returns how many there were in a row."""
+        times = self.refusals.get(uid, 0) + 1
+        if uid in self._cluster.sessions.by_uid:
+            self.refusals[uid] = times
+        return times
 
     def wake(self) -> None:
         """Ends the sleep."""
@@ -109,11 +139,19 @@ class Queue:
         uid = session.uid
         verdict = self.verdicts[uid] = judge(session, owners, self._policy, now, self._cluster.connections.of(uid))
         look = verdict.due
-        settled = uid in self.settled and self.settled[uid] == (verdict.reason, verdict.force)
-        if look is None or settled or uid in self.processing:
+        wait = self._wait(session, verdict) if uid in self.backoff or uid in self.settled else 0.0
+        if look is None or wait == math.inf or uid in self.processing:
             self._timers.cancel(uid)
             return
-        if uid in self.backoff and (wait := self.backoff[uid] - self._local()) > 0:
+        if wait > 0:
             look = max(look, now + wait)
         if self._timers.set(uid, look):
             self._woken.set()
+
+    def _wait(self, session: Session, verdict: Verdict) -> float:
+        """Seconds for which a session is not to be taken, whatever its due; infinity where nothing is left to do."""
+        until = self.backoff.get(session.uid, 0.0)
+        done = self.settled.get(session.uid)
+        if done is not None and done.stands(session, verdict):
+            until = max(until, done.until)
+        return until - self._local()

@@ -10,6 +10,11 @@ from ssh_session_gc.daemon.limiter import Limiter
 from ssh_session_gc.daemon.outcome import Outcomes
 from ssh_session_gc.daemon.queue import Queue
 from ssh_session_gc.daemon.validation import FreshOwners, Validation
+from ssh_session_gc.telemetry.metrics import Outcome
+
+AT_ONCE = 4
+"""Attempts in a row at one session that changes: each time it is read, judged and deleted in that version at once, as
+nothing that changes often would still be the same after another turn in line."""
 
 
 class Workers:
@@ -41,13 +46,19 @@ class Workers:
 
     async def _collect(self, uid: str, fresh: FreshOwners | None) -> float:
         """Deletes one session, if it is still due. Returns the seconds to wait before it is looked at again."""
-        if (wait := self._holds.forbidden_for()) > 0:
-            return wait
-        due = self._validation.judge_again(uid, fresh)
-        if due is None:
-            return 0.0
-        try:
-            result = await self.deleter.delete(due.session, due.verdict)
-        except Held:
-            return 0.0
-        return await self._outcomes.conclude(due, result)
+        attempts = 0
+        while True:
+            if (wait := self._holds.forbidden_for()) > 0:
+                return wait
+            due = self._validation.judge_again(uid, fresh)
+            if due is None:
+                return 0.0
+            if attempts == AT_ONCE:
+                return self._outcomes.put_off(due)
+            try:
+                result = await self.deleter.delete(due.session, due.verdict)
+            except Held:
+                return 0.0
+            wait, attempts = await self._outcomes.conclude(due, result), attempts + 1
+            if result.outcome is not Outcome.CHANGED or wait > 0 or self._closing:
+                return wait
