@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ssh_session_gc.core.evidence import evidence
 from ssh_session_gc.core.model import Reason, Session
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge
@@ -112,6 +113,8 @@ NEVER = {"restartPolicy": "Never"}
         ("it restarted often", status("Running", shell({"running": {"startedAt": LATE}}, NO_START, 3)), {}, NONE),
         ("it crashes", status("Running", shell(CRASHING, BROKEN, 4)), {}, NONE),
         ("a restart without a last state", status("Running", shell(CRASHING, None, 1)), {}, NONE),
+        ("a restart that is not counted yet", status("Running", shell(WAITING, BROKEN)), {}, NONE),
+        ("the same, of a lost one", status("Running", shell(WAITING, LOST)), {}, NONE),
         ("lost, and to be restarted", status("Running", shell(CRASHING, LOST, 1)), {}, NONE),
         # Beside the containers of the spec: none of it is read
         ("an init container waits", status("Pending", shell(INITIALIZING), **beside("init", shell(WAITING))), {},
@@ -194,6 +197,30 @@ def test_since_when_a_shell_is_over_whose_pod_goes_on() -> None:
     session = read(status("Running", shell(ENDED), SIDECAR), TWO | NEVER)
     verdict = judge(session, ALIVE, POLICY, LATER)
     assert verdict.due == T + 1200 + 60
+
+
+@pytest.mark.parametrize(
+    ("told", "spec", "stopped"),
+    [
+        (status("Running", shell(WAITING, BROKEN)), {}, T + 1200),  # the restart is not counted yet
+        (status("Running", shell(CRASHING, BROKEN, 4)), {}, T + 1200),
+        (status("Running", shell(BROKEN)), {"restartPolicy": "Always"}, T + 1200),
+        (status("Running", shell(RUNNING, BROKEN, 1)), {}, None),
+        (status("Running", shell(WAITING)), {}, None),
+        (status("Running", shell(CRASHING, NO_START, 1)), {}, None),
+        (status("Running", shell(CRASHING, LOST, 1)), {}, None),
+        (status("Running", shell(BROKEN), SIDECAR), TWO | NEVER, None),  # for good
+        (status("Failed", shell(BROKEN)), NEVER, None),
+        (status("Failed", shell(WAITING, BROKEN)), {}, None),
+    ],
+)
+def test_since_when_a_container_waits_to_be_restarted(
+    told: dict[str, Any], spec: dict[str, Any], stopped: float | None
+) -> None:
+    session = read(told, spec)
+    assert session.stopped == stopped
+    words = evidence(session, judge(session, ALIVE, Policy(), LATER), ALIVE, Policy(), LATER)
+    assert (" ended at 03:20:00Z and waits to be restarted" in words) is (stopped is not None)
 
 
 times = st.sampled_from([CREATED, START, LATE, END, EPOCH, None])

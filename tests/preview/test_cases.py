@@ -41,6 +41,7 @@ def planned(monkeypatch: Patch, capsys: Capture, case: str, *more: str) -> dict[
         ),
         ("shell-is-not-the-first-container", ("--session-container", "1"), {"late": UNSTARTED, "live": OVER_AGE}),
         ("start-error-restarts", (), {"crashloop": UNSTARTED, "once": UNSTARTED}),
+        ("container-that-waits-to-restart", (), {"containerssh-bcdfg": OVER_AGE}),
         ("evicted-without-statuses", (), {"x": FINISHED}),
         ("user-and-address-as-people-write-them", ("--user", "alice@corp"), {"x": OVER_AGE}),
         ("user-and-address-as-people-write-them", ("--user", "alice_corp"), {"x": OVER_AGE}),
@@ -59,6 +60,10 @@ def test_the_words(monkeypatch: Patch, capsys: Capture) -> None:
     assert evicted == "its container ended at 11:57:00Z (Failed)"
     beside = planned(monkeypatch, capsys, "shell-ended-sidecar-runs")["x"]["evidence"]
     assert beside == "its container ended at 11:55:00Z (Running, as another of its containers is)"
+    [restarts] = planned(monkeypatch, capsys, "container-that-waits-to-restart").values()
+    assert restarts["evidence"].endswith(
+        "; its container ended at 11:59:58Z and waits to be restarted (ImagePullBackOff)"
+    )
     late = planned(monkeypatch, capsys, "shell-is-not-the-first-container", "--session-container", "shell")["late"]
     assert late["evidence"].endswith("not started within 2m: Pending, ImagePullBackOff")
 

@@ -31,6 +31,9 @@ def evidence(
         why = ownerless.owned(case)
     else:
         why = RULE_OF[verdict.reason].evidence(case, late=verdict.action is Action.COLLECT)
+    if session.stopped is not None:
+        waiting = f" ({session.waiting})" if session.waiting else ""
+        why = f"{why}; its container ended at {case.at(session.stopped)} and waits to be restarted{waiting}"
     if session.spared and verdict.due == session.created + policy.max_ttl:
         why = f"{why}; held back to max-ttl, as its annotation {KEEP} cannot be read"
     if session.deletion is None:

@@ -45,6 +45,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     """Why the container is not running yet: the kubelet's waiting reason, such as ``ImagePullBackOff``."""
     finished: float | None = None
     """When the last container ended, or the session's container for good; None before."""
+    stopped: float | None = None
+    """When the last run of its container ended, while it waits to be restarted; None where nobody knows, as well."""
     never_ready: bool = False
     """It runs, and has not been Ready for a moment: ContainerSSH gave up on it."""
     deletion: float | None = None

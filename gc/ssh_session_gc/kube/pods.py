@@ -77,6 +77,7 @@ def session_of(pod: Pod, container: str = "") -> Session:
         started=said.started,
         waiting=printable(said.waiting),
         finished=_finished(pod, created) if phase in FINAL else said.finished,
+        stopped=said.stopped,
         never_ready=said.never_ready,
         deletion=_seconds(meta.deletion_timestamp),
         keep=keep is True,

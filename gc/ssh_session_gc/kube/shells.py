@@ -52,6 +52,8 @@ class Shell(NamedTuple):
     """Why it does not run (yet), in the kubelet's words."""
     finished: float | None
     """When it ended for good, though the Pod may go on."""
+    stopped: float | None
+    """When its last run ended, while it waits to be restarted."""
     never_ready: bool
     """Its Pod was not Ready for a moment since it started: ContainerSSH gave up on it (recorded)."""
 
@@ -63,16 +65,18 @@ def shell(pod: Pod, container: Container | None, ahead: float) -> Shell:
     """
     created, phase = pod.metadata.creation_timestamp.timestamp(), pod.status.phase
     if container is None:
-        return Shell(created, "", None, False)
+        return Shell(created, "", None, None, False)
     status = status_of(pod, container.name)
     if status is None:
         unplaced = phase == "Pending" and not pod.status.container_statuses
-        return Shell(None if unplaced else created, "", None, False)
+        return Shell(None if unplaced else created, "", None, None, False)
     state = status.state or State()
     never = not (state.running or state.terminated or state.waiting) and phase != "Pending"
     started = created if never else _first_start(status, state, created, ahead)
     waiting = state.waiting.reason if state.waiting else ""
-    return Shell(started, waiting, _end(pod, container, state), _never_ready(pod.status.conditions, status, state))
+    finished = _end(pod, container, state)
+    stopped = None if finished is not None or phase in FINAL else _stopped(status, state)
+    return Shell(started, waiting, finished, stopped, _never_ready(pod.status.conditions, status, state))
 
 
 def status_of(pod: Pod, container: str) -> ContainerStatus | None:
@@ -118,6 +122,15 @@ def _end(pod: Pod, container: Container, state: State) -> float | None:
     # An API server always says which; a manifest may not, and then what ended well has ended.
     for_good = policy == "Never" or (policy in ("OnFailure", None) and ended.exit_code == 0)
     return ended.finished_at.timestamp() if for_good else None
+
+
+def _stopped(status: ContainerStatus, state: State) -> float | None:
+    """When the last run ended of what does not run now; None where nobody can tell, or a failed start was the last."""
+    last = status.last_state.terminated if status.last_state else None
+    run = state.terminated or (None if state.running else last)
+    if run is None or run.finished_at is None or _failed_to_start(run):
+        return None
+    return run.finished_at.timestamp()
 
 
 def _never_ready(conditions: list[Condition] | None, status: ContainerStatus, state: State) -> bool:
