@@ -614,6 +614,40 @@ def test_all_else_may_change(stamped: Document) -> None:
         assert update(stamped, change).refusals == []
 
 
+def managed(*times: str | None) -> list[Document]:
+    """Entries of managedFields."""
+    return [{"manager": "x"} | ({} if time is None else {"time": time}) for time in times]
+
+
+@pytest.mark.parametrize("subresource", ["", "status"])
+@pytest.mark.parametrize(
+    "time", ["0000-01-01T00:00:00Z", "0000-12-31T23:59:59Z", "10000-01-01T23:58:59Z", "-001-12-31T00:00:00Z"]
+)
+def test_nobody_writes_a_time_that_not_everybody_can_read(stamped: Document, time: str, subresource: str) -> None:
+    """An API server takes such managedFields from anybody who may change the Pod."""
+    good = "2026-11-23T03:00:00Z"
+    stamped["metadata"]["managedFields"] = managed(good)
+    for user, groups in ((SSH, ()), ("somebody", ("system:masters",))):
+        answer = update(
+            stamped, at("managedFields", managed(good, time)), user=user, groups=groups, subresource=subresource
+        )
+        assert ["managedFields" in each for each in answer.refusals] == [True]
+    for fine in ([], managed(None), managed(good, "0001-01-01T00:00:00Z"), managed("9999-12-31T23:59:59Z")):
+        assert update(stamped, at("managedFields", fine), subresource=subresource).refusals == []
+    # Whoever has it already is not to be stopped by that.
+    stamped["metadata"]["managedFields"] = managed(time)
+    assert update(stamped, at("managedFields", managed(time, good)), subresource=subresource).refusals == []
+    another = managed(time, "0000-06-01T00:00:00Z")
+    assert len(update(stamped, at("managedFields", another), subresource=subresource).refusals) == 1
+
+
+def test_a_pod_is_not_made_with_such_a_time(session: Document) -> None:
+    """Its maker may send managedFields as well."""
+    session["metadata"]["managedFields"] = managed("0000-01-01T00:00:00Z")
+    [refusal] = admission.admit(stamping("map"), create(session)).refusals
+    assert "managedFields" in refusal
+
+
 @pytest.mark.parametrize(("resource", "subresource"), [("pods", "binding"), ("bindings", "")])
 @pytest.mark.parametrize("key", [NAME, UID, KEEP, TTL])
 def test_a_binding_cannot_smuggle_anything_in(resource: str, subresource: str, key: str) -> None:
