@@ -46,7 +46,6 @@ UNREADABLE: dict[str, Spoil] = {
     "year-10000": meta(creationTimestamp="10000-01-01T00:00:00Z"),
     "leap-second": meta(creationTimestamp="2026-11-23T23:59:60Z"),
     "no-zone": meta(creationTimestamp="2026-11-23T03:00:00"),
-    "no-zone-start": state(state={"running": {"startedAt": "2026-11-23T03:00:00"}}),
     "no-time": meta(creationTimestamp=EVIL),
     "number-time": meta(creationTimestamp=1_795_402_800),
     "no-uid": meta(uid=None),
@@ -54,12 +53,8 @@ UNREADABLE: dict[str, Spoil] = {
     "path-uid": meta(uid="../../secrets"),
     "no-container": lambda pod: pod["spec"].pop("containers"),
     "null-container": lambda pod: pod["spec"].update(containers=[None]),
+    "deleted-in-year-0": meta(deletionTimestamp="0000-01-01T00:00:00Z"),
     "container-named-to-escape": lambda pod: pod["spec"]["containers"][0].update(name=EVIL),
-    "exit-code": state(state={"terminated": {"exitCode": 10**1000}}),
-    "restarts": state(restartCount="many"),
-    "conditions": lambda pod: pod["status"].update(conditions="none"),
-    "labels": lambda pod: pod["metadata"]["labels"].update(containerssh_username=7),
-    "deep": lambda pod: pod["status"].update(phase=[[[[[[]]]]]]),
 }
 """What no API server sends, or not today's."""
 READABLE: dict[str, Spoil] = {
@@ -82,6 +77,15 @@ READABLE: dict[str, Spoil] = {
     "started-after-time": state(state={"running": {"startedAt": "9999-12-31T23:59:59Z"}}),
     "restarted-often": state(restartCount=10**18),
     "deleted-long-ago": meta(deletionTimestamp="0001-01-01T00:00:00Z"),
+    "no-zone-start": state(state={"running": {"startedAt": "2026-11-23T03:00:00"}}),
+    "exit-code": state(state={"terminated": {"exitCode": 10**1000}}),
+    "restarts": state(restartCount="many"),
+    "conditions": lambda pod: pod["status"].update(conditions="none"),
+    "labels": lambda pod: pod["metadata"]["labels"].update(containerssh_username=7),
+    "deep": lambda pod: pod["status"].update(phase=[[[[[[]]]]]]),
+    "managed-in-year-0": meta(managedFields=[{"manager": "x", "time": "0000-01-01T00:00:00Z"}]),
+    "odd-notes": meta(annotations={f"ssh-session-gc/{name}": [7] for name in ("keep", "ttl", "owner-pod-uid")}),
+    "notes": meta(annotations="none"),
 }
 """What could be there one day; some of it is due at once."""
 
@@ -151,8 +155,8 @@ async def test_normal_sessions_among_hostile_ones(tmp_path: Path) -> None:
             # Of what can be read, all is due by now but what is of the future, or on its way out.
             kept = {"far-future", "far-future-east", "fraction", "deleted-long-ago"}
             # Whoever wrote these meant something, which nobody can read.
-            kept |= {"huge-notes", "evil-notes", "path-notes"}
-            assert s.gc.collected().keys() >= READABLE.keys() - kept - {"huge-user", "evil-user"}
+            kept |= {"huge-notes", "evil-notes", "path-notes", "odd-notes", "notes"}
+            assert s.gc.collected().keys() >= READABLE.keys() - kept - {"huge-user", "evil-user", "labels"}
             assert not s.gc.collected().keys() & kept
             fit_to_read(s)
 
@@ -186,17 +190,16 @@ async def test_a_session_that_goes_bad_again_and_again(tmp_path: Path) -> None:
 
 
 async def test_nobody_is_ownerless_while_an_owner_pod_cannot_be_read(tmp_path: Path) -> None:
-    bad = {name: spoil for name, spoil in UNREADABLE.items() if name != "labels"}  # nobody reads the user of an owner
     async with scene(tmp_path) as s:
         await s.open("alice")
         plain = s.world.store.list(PODS, OWNERS)[0]
-        for name, spoil in bad.items():
+        for name, spoil in UNREADABLE.items():
             put(s, plain, name, spoil)
         s.world.crash()
         await advance(300)
         assert s.gc.collected() == {}
         assert s.gc.value("owner_known") == 0
-        for name, spoil in bad.items():
+        for name, spoil in UNREADABLE.items():
             put(s, plain, name, spoil, "DELETED")
         await advance(300)
         await s.collected(alice="Ownerless")

@@ -43,6 +43,7 @@ def planned(monkeypatch: Patch, capsys: Capture, case: str, *more: str) -> dict[
         ("start-error-restarts", (), {"crashloop": UNSTARTED, "once": UNSTARTED}),
         ("container-that-waits-to-restart", (), {"containerssh-bcdfg": OVER_AGE}),
         ("evicted-without-statuses", (), {"x": FINISHED}),
+        ("fields-that-cannot-be-read", (), {"year": OVER_AGE, "state": OVER_AGE, "keep": KEEP}),
         ("user-and-address-as-people-write-them", ("--user", "alice@corp"), {"x": OVER_AGE}),
         ("user-and-address-as-people-write-them", ("--user", "alice_corp"), {"x": OVER_AGE}),
         ("user-and-address-as-people-write-them", ("--user", "bob"), {}),

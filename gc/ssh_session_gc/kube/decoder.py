@@ -1,7 +1,8 @@
 """Bytes of the API server's, decoded: objects, pages of lists, events of watches, refusals.
 
-Knows how an answer may be broken, and reads around what is. Does not know where the bytes come from (``client``) or
-what the objects mean (``pods``, ``workloads``).
+Knows how an answer may be broken, and reads around what is: strictly first, and only where that fails in parts and as
+far as it goes (``lenient``). Does not know where the bytes come from (``client``) or what the objects mean (``pods``,
+``workloads``).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +12,11 @@ import msgspec
 
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.kube.errors import Malformed
+from ssh_session_gc.kube.lenient import UNREADABLE, decode, read
 from ssh_session_gc.kube.wire import ListMeta, Status, Wire
 
 T = TypeVar("T")
 W = TypeVar("W")
-
-# What msgspec raises; the last where something is nested too deeply, even in what is skipped.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _NamedMeta(Wire):
@@ -39,6 +38,11 @@ class _Bookmark(Wire):
 class _Items(Wire, Generic[W]):
     metadata: ListMeta
     items: list[W] | None
+
+
+class _RawItems(Wire):
+    metadata: msgspec.Raw
+    items: list[msgspec.Raw] | None
 
 
 class _Change(Wire, Generic[W]):
@@ -80,7 +84,7 @@ class Decoder(Generic[T]):
 
     def __init__(self, kind: type[Any], wanted: Callable[[Any], Any] = lambda whole: whole) -> None:
         """``wanted`` gives what is kept of an object, and raises nothing. By default all of it is kept."""
-        self._wanted = wanted
+        self._kind, self._wanted = kind, wanted
         self._object = msgspec.json.Decoder(kind)
         # Pages and events in one go; in parts, which takes longer, only where that fails.
         self._page: msgspec.json.Decoder[_Items[Any]] = msgspec.json.Decoder(_Items[kind])  # type: ignore[valid-type]
@@ -89,25 +93,30 @@ class Decoder(Generic[T]):
     def object(self, data: bytes | msgspec.Raw) -> T:
         """One object. Raises Malformed, with the object's name where that much can be read."""
         try:
-            return self._wanted(self._object.decode(data))  # type: ignore[no-any-return]
-        except _UNREADABLE as error:
-            raise Malformed(f"{_name(data)}{error}") from None
+            whole = self._object.decode(data)
+        except UNREADABLE:
+            try:
+                whole = read(self._kind, data)
+            except UNREADABLE as error:
+                raise Malformed(f"{_name(data)}{error}") from None
+        return self._wanted(whole)  # type: ignore[no-any-return]
 
     def page(self, data: bytes) -> "Page[T]":
         """One page of a list. Raises Malformed where not even the list around the items can be read."""
         try:
             whole = self._page.decode(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             return self._page_in_parts(data)
         kept = [self._wanted(item) for item in whole.items or ()]
         return Page(whole.metadata.resource_version, whole.metadata.continue_, kept, [])
 
     def _page_in_parts(self, data: bytes) -> "Page[T]":
         try:
-            raw = _items.decode(data)
-        except _UNREADABLE as error:
+            raw = decode(_items, data)
+            metadata = read(ListMeta, raw.metadata)
+        except UNREADABLE as error:
             raise Malformed(str(error)) from None
-        page: Page[T] = Page(raw.metadata.resource_version, raw.metadata.continue_, [], [])
+        page: Page[T] = Page(metadata.resource_version, metadata.continue_, [], [])
         items: list[T] = []
         for item in raw.items or []:
             try:
@@ -123,19 +132,19 @@ class Decoder(Generic[T]):
             whole = self._change.decode(line)
             if whole.type in _CHANGES:
                 return Event(whole.type, whole.object.metadata.resource_version, self._wanted(whole.object))
-        except _UNREADABLE:
+        except UNREADABLE:
             pass  # a bookmark, an error, or something that cannot be read
         return self._event_in_parts(line)
 
     def _event_in_parts(self, line: bytes) -> "Event[T]":
         try:
-            change = _change.decode(line)
+            change = decode(_change, line)
             if change.type == "BOOKMARK":
                 return Event("BOOKMARK", _bookmark.decode(change.object).metadata.resource_version)
             if change.type == "ERROR":
-                return Event("ERROR", status=_status.decode(change.object))
+                return Event("ERROR", status=read(Status, change.object))
             version = _bookmark.decode(change.object).metadata.resource_version
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise Malformed(str(error)) from None
         try:
             return Event(change.type, version, self.object(change.object))
@@ -144,23 +153,22 @@ class Decoder(Generic[T]):
 
 
 _CHANGES = frozenset(("ADDED", "MODIFIED", "DELETED"))
-_items = msgspec.json.Decoder(_Items[msgspec.Raw])
+_items = msgspec.json.Decoder(_RawItems)
 _change = msgspec.json.Decoder(_Change[msgspec.Raw])
 _bookmark = msgspec.json.Decoder(_Bookmark)
-_status = msgspec.json.Decoder(Status)
 _named = msgspec.json.Decoder(_Named)
 
 
 def _name(data: bytes | msgspec.Raw) -> str:
     try:
         return f"{printable(_named.decode(data).metadata.name)}: "
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
 
 
 def status(data: bytes) -> Status | None:
     """The Status in an error's body; None where a proxy or a load balancer wrote the body."""
     try:
-        return _status.decode(data)
-    except _UNREADABLE:
+        return read(Status, data)
+    except UNREADABLE:
         return None

@@ -125,7 +125,7 @@ def _end(pod: Pod, container: Container, state: State) -> float | None:
 
 
 def _stopped(status: ContainerStatus, state: State) -> float | None:
-    """When the last run ended of what does not run now; None where nobody can tell, or a failed start was the last."""
+    """When the last run ended of what does not run now; None where nobody can tell, or where it failed to start."""
     last = status.last_state.terminated if status.last_state else None
     run = state.terminated or (None if state.running else last)
     if run is None or run.finished_at is None or _failed_to_start(run):

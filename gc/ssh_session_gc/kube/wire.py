@@ -2,11 +2,17 @@
 
 Knows the fields of Pods, workloads, reviews and Status objects. The structs are narrow: what is not named here is
 skipped by the decoder without being built, so a Pod with hundreds of kilobytes of annotations costs no more than it
-takes to scan it. Does not know how bytes become structs (``decoder``) or what they mean (``pods``, ``workloads``).
+takes to scan it. Does not know how bytes become structs (``decoder``, ``lenient``) or what they mean (``pods``,
+``workloads``).
+
+What has a default is optional. In a ``Lenient`` struct such a field never makes the whole unreadable: null counts as
+absent, and so does what cannot be read. Where absence would speak against a session, the field says what else an
+unreadable one counts as (``odd``), or that nothing can be said without it (``needed``).
 """
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -19,11 +25,25 @@ Uid = Annotated[str, msgspec.Meta(pattern=names.UID, max_length=names.LONGEST_UI
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+ODD = "odd"
+NEEDED = msgspec.Meta(extra={"needed": True})
+"""Of an optional field that makes the struct unreadable where it is there and cannot be read."""
+
+
+def odd(make: Callable[[], Any]) -> msgspec.Meta:
+    """Of an optional field that counts as this where it is there and cannot be read."""
+    return msgspec.Meta(extra={ODD: make})
+
+
 class Wire(msgspec.Struct, gc=False, rename="camel"):
     """The base of all structs of the wire: Kubernetes' spelling of names."""
 
 
-class Annotations(Wire):
+class Lenient(Wire):
+    """The base of those whose optional fields are read as far as they can be (``lenient``)."""
+
+
+class Annotations(Lenient):
     """The annotations that mean something here."""
 
     keep: str | None = msgspec.field(default=None, name=model.KEEP)
@@ -33,14 +53,14 @@ class Annotations(Wire):
     client_ip: str = msgspec.field(default="", name="containerssh_ip")
 
 
-class Labels(Wire):
+class Labels(Lenient):
     """The labels that ContainerSSH puts on every Pod (its source, ``kubernetes/networkHandler.go``)."""
 
     connection_id: str = msgspec.field(default="", name=model.CONNECTION_ID)
     username: str = msgspec.field(default="", name="containerssh_username")
 
 
-class ManagedFields(Wire):
+class ManagedFields(Lenient):
     """``ManagedFieldsEntry``: who wrote last, and when by the API server's clock."""
 
     manager: str = ""
@@ -48,7 +68,7 @@ class ManagedFields(Wire):
     time: Time | None = None
 
 
-class Meta(Wire):
+class Meta(Lenient):
     """``ObjectMeta``."""
 
     name: Name
@@ -56,85 +76,91 @@ class Meta(Wire):
     resource_version: str
     creation_timestamp: Time
     generate_name: str = ""
-    deletion_timestamp: Time | None = None
-    labels: Labels | None = None
-    annotations: Annotations | None = None
+    deletion_timestamp: Annotated[Time | None, NEEDED] = None
+    # What is there may exempt the session: it is spared to the longest limit, and not taken for one by a connection.
+    labels: Annotated[Labels | None, odd(lambda: Labels(connection_id="?"))] = None
+    annotations: Annotated[Annotations | None, odd(lambda: Annotations(keep="?"))] = None
     managed_fields: list[ManagedFields] | None = None
 
 
-class Running(Wire):
+class Running(Lenient):
     """``ContainerStateRunning``."""
 
     started_at: Time | None = None
 
 
-class Terminated(Wire):
+class Terminated(Lenient):
     """``ContainerStateTerminated``."""
 
-    exit_code: Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)] = 0
+    # What ended well may have ended for good.
+    exit_code: Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31), odd(lambda: -1)] = 0
     reason: str = ""
     started_at: Time | None = None
     finished_at: Time | None = None
 
 
-class Waiting(Wire):
+class Waiting(Lenient):
     """``ContainerStateWaiting``."""
 
     reason: str = ""
 
 
-class State(Wire):
+class State(Lenient):
     """``ContainerState``: at most one of the three is set."""
 
-    running: Running | None = None
-    terminated: Terminated | None = None
-    waiting: Waiting | None = None
+    running: Annotated[Running | None, NEEDED] = None
+    terminated: Annotated[Terminated | None, NEEDED] = None
+    waiting: Annotated[Waiting | None, NEEDED] = None
 
 
-class ContainerStatus(Wire):
+class ContainerStatus(Lenient):
     """``ContainerStatus``."""
 
-    name: str
-    state: State | None = None
-    last_state: State | None = None
-    restart_count: int = 0
+    name: str = ""
+    # Nobody knows that it does not run, that it never has, or that it runs for the first time.
+    state: Annotated[State | None, odd(lambda: State(running=Running()))] = None
+    last_state: Annotated[State | None, odd(lambda: State(terminated=Terminated(exit_code=-1)))] = None
+    restart_count: Annotated[int, odd(lambda: 2)] = 0
 
 
-class Condition(Wire):
+class Condition(Lenient):
     """``PodCondition``."""
 
-    type: str
-    status: str
+    type: str = ""
+    status: str = ""
     reason: str = ""
     last_transition_time: Time | None = None
 
 
-class Container(Wire):
+class Container(Lenient):
     """``Container``."""
 
     name: Name
-    stdin_once: bool | None = False
+    # Of several such Pods with one connection none is superseded.
+    stdin_once: Annotated[bool | None, odd(lambda: True)] = False
     restart_policy: str | None = None
-    restart_policy_rules: list[msgspec.Raw] | None = None
+    # There are rules by which it may be restarted.
+    restart_policy_rules: Annotated[list[msgspec.Raw] | None, odd(lambda: [msgspec.Raw()])] = None
 
 
-class PodSpec(Wire):
+class PodSpec(Lenient):
     """``PodSpec``."""
 
     containers: list[Container]
     restart_policy: str | None = None
 
 
-class PodStatus(Wire):
+class PodStatus(Lenient):
     """``PodStatus``."""
 
     phase: str = ""
     pod_ip: str | None = msgspec.field(default=None, name="podIP")
     conditions: list[Condition] | None = None
-    container_statuses: list[ContainerStatus] | None = None
+    # It has one: the Pod may be past its beginning.
+    container_statuses: Annotated[list[ContainerStatus] | None, odd(lambda: [ContainerStatus()])] = None
 
 
-class Pod(Wire):
+class Pod(Lenient):
     """``Pod``."""
 
     metadata: Meta
@@ -163,7 +189,7 @@ class WorkloadSpec(Wire):
     selector: LabelSelector
 
 
-class Workload(Wire):
+class Workload(Lenient):
     """The owner workload."""
 
     metadata: Meta
@@ -176,56 +202,56 @@ class VersionInfo(Wire):
     git_version: str
 
 
-class AccessStatus(Wire):
+class AccessStatus(Lenient):
     """``SubjectAccessReviewStatus``."""
 
     allowed: bool = False
 
 
-class AccessReview(Wire):
+class AccessReview(Lenient):
     """``SelfSubjectAccessReview``."""
 
     status: AccessStatus
 
 
-class UserInfo(Wire):
+class UserInfo(Lenient):
     """``UserInfo``."""
 
     username: str = ""
 
 
-class SelfReviewStatus(Wire):
+class SelfReviewStatus(Lenient):
     """``SelfSubjectReviewStatus``."""
 
     user_info: UserInfo
 
 
-class SelfReview(Wire):
+class SelfReview(Lenient):
     """``SelfSubjectReview``."""
 
     status: SelfReviewStatus
 
 
-class CronJobSpec(Wire):
+class CronJobSpec(Lenient):
     """``CronJobSpec``."""
 
     suspend: bool | None = None
     schedule: str = ""
 
 
-class CronJob(Wire):
+class CronJob(Lenient):
     """``CronJob``."""
 
     spec: CronJobSpec
 
 
-class Details(Wire):
+class Details(Lenient):
     """``StatusDetails``."""
 
     retry_after_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-class Status(Wire):
+class Status(Lenient):
     """``Status``: what the API server says when something is wrong."""
 
     message: str = ""
@@ -234,7 +260,7 @@ class Status(Wire):
     details: Details | None = None
 
 
-class ListMeta(Wire):
+class ListMeta(Lenient):
     """``ListMeta``."""
 
     resource_version: str = ""

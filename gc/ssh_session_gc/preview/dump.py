@@ -7,6 +7,7 @@ go with them are read (``dump_logs``).
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from ssh_session_gc.core.ownership import needs_full_list
 from ssh_session_gc.core.plan import Snapshot
 from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration, format_instant
+from ssh_session_gc.kube import lenient
 from ssh_session_gc.kube.errors import Malformed
 from ssh_session_gc.kube.pods import owner_pod, session_of
 from ssh_session_gc.kube.wire import Pod, Workload
@@ -172,7 +174,9 @@ def _select(pods: Iterable[Found], namespace: str, selector: str, option: str) -
 
 
 def _convert(found: Found, kind: type[T]) -> T:
-    try:
+    with suppress(msgspec.ValidationError):
         return msgspec.convert(found.content, kind)
-    except msgspec.ValidationError as error:
+    try:
+        return lenient.read(kind, msgspec.json.encode(found.content))
+    except (*lenient.UNREADABLE, TypeError, ValueError) as error:
         raise Malformed(printable(str(error), 200)) from None
