@@ -10,7 +10,8 @@ from typing import Any
 from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.core.owners import OwnerPod, Owners
 from ssh_session_gc.kube.decoder import Decoder
-from ssh_session_gc.kube.wire import Pod, Workload
+from ssh_session_gc.kube.wire import Pod
+from ssh_session_gc.kube.workloads import Maker
 
 T = 1_795_402_800.0
 """2026-11-23T03:00:00Z, when sessions and owner Pods are created unless a test says otherwise."""
@@ -91,10 +92,12 @@ def wire_pod(**fields: Any) -> Pod:
     return PODS.object(json.dumps(pod(**fields)).encode())
 
 
-def wire_workload(**selector: Any) -> Workload:
-    """A workload with this selector, decoded."""
-    return WORKLOADS.object(json.dumps({"metadata": pod()["metadata"], "spec": {"selector": selector}}).encode())
+def wire_workload(*containers: str, **selector: Any) -> Maker:
+    """A workload with this selector, decoded; where containers are named, with a template that has them."""
+    template = {"template": {"spec": {"containers": [{"name": name} for name in containers]}}} if containers else {}
+    made = {"metadata": pod()["metadata"], "spec": {"selector": selector, **template}}
+    return WORKLOADS.object(json.dumps(made).encode())
 
 
-PODS, WORKLOADS = Decoder(Pod), Decoder(Workload)
+PODS, WORKLOADS = Decoder(Pod), Decoder(Maker)
 """Read whole objects."""

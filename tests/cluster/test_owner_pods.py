@@ -121,7 +121,6 @@ async def test_where_the_clock_moved_what_was_dated_by_it_moves_and_the_pods_are
     pods.clock_moved(500.0)
     assert pods.known.watched_since == pytest.approx(before.watched_since + 500)
     assert pods.known.last_gap == Gap(gap.start + 500, gap.end + 500)
-    assert pods.known.first_gap == pytest.approx(before.first_gap + 500)
     assert pods.last_news == pytest.approx(news + 500)
     # The next list is the first: who is not in it is forgotten, and there was no gap.
     pods.listed([named("b")], ())

@@ -11,13 +11,14 @@ import pytest
 
 from ssh_session_gc.cluster.reads import (
     LONGEST_READ,
-    find_selector,
+    find_replicas,
     list_owner_pods,
     look_up,
     read_connections,
     read_counts,
     read_owners,
     read_session,
+    with_unselected,
 )
 from ssh_session_gc.cluster.sessions import session_pods
 from ssh_session_gc.core.connections import UNHEARD, Connection, Moment
@@ -28,6 +29,7 @@ from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Malformed
 from ssh_session_gc.kube.listing import list_all
+from ssh_session_gc.kube.pods import Unread, any_pod
 from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
 from ssh_session_gc.sandbox.containerssh.metrics import Page
@@ -70,10 +72,10 @@ class ReadsScene:
         """Takes ContainerSSH's Pod out of its workload's selector. It runs on."""
         self.change(self.pod["metadata"]["name"], lambda pod: pod["metadata"].update(labels={"quarantined": "true"}))
 
-    def stranger(self, *containers: str) -> dict[str, Any]:
+    def stranger(self, *containers: str, name: str = "stranger") -> dict[str, Any]:
         """A Pod that nobody's selector matches."""
-        spec = {"containers": [{"name": name, "image": "x"} for name in containers or ("other",)]}
-        return self.world.store.create(PODS, OWNERS, {"metadata": {"name": "stranger"}, "spec": spec})
+        spec = {"containers": [{"name": each, "image": "x"} for each in containers or ("other",)]}
+        return self.world.store.create(PODS, OWNERS, {"metadata": {"name": name}, "spec": spec})
 
     def session(self, age: float = 0.0, stamp_uid: str = "", stamp_name: str = "") -> Session:
         """A session that was made so many seconds ago."""
@@ -118,22 +120,25 @@ async def test_it_reads_the_workload_and_its_pods_and_no_more() -> None:
         news = s.api.time.now() - 5
         found = await read_owners(s.api, SETTINGS, KNOWN, "app=unheard-of", [s.session(age=60)], news)
         assert alive(found) == {s.uid}
+        # One request more, for whoever serves and is not selected.
+        assert s.asked() == [("get", "deployments"), ("list", "pods"), ("list", "pods")]
         # Whoever came and went since the watch last said anything is in no list.
         assert found.last_gap is not None
         assert found.last_gap.start == news
         assert found.last_gap.end == pytest.approx(s.api.time.now(), abs=2)
         assert found.watched_since == KNOWN.watched_since
-        assert s.asked() == [("get", "deployments"), ("list", "pods")]
-        for verb, resource in (("get", "deployments"), ("list", "pods")):
+        for verb, resource, many in (("get", "deployments", 1), ("list", "pods", 2)):
             labels = {"verb": verb, "resource": resource, "code": "200"}
-            assert s.metrics.registry.get_sample_value("ssh_session_gc_api_requests_total", labels) == 1
+            assert s.metrics.registry.get_sample_value("ssh_session_gc_api_requests_total", labels) == many
+        await read_owners(s.api, SETTINGS, found, "app=unheard-of", [s.session(stamp_uid=s.uid)], news)
+        assert s.asked() == [("get", "deployments"), ("list", "pods")]
 
 
 async def test_without_its_workload_the_selector_that_it_had_finds_its_pods() -> None:
     async with scene() as s:
-        assert await find_selector(s.api, SETTINGS) == "app=containerssh"
+        assert await find_replicas(s.api, SETTINGS) == ("app=containerssh", "containerssh")
         nothing = Settings(owner=OwnerRef("deployment", OWNERS, "gone"))
-        assert await find_selector(s.api, nothing) == ""
+        assert await find_replicas(s.api, nothing) == ("", "")
         assert alive(await read_owners(s.api, nothing, KNOWN, "app=containerssh", [], 1.0)) == {s.uid}
         assert alive(await read_owners(s.api, nothing, KNOWN, "app=unheard-of", [], 1.0)) == set()
 
@@ -149,16 +154,17 @@ async def test_what_another_namespace_has_is_no_owner() -> None:
 async def test_where_a_label_names_the_owners_no_workload_is_looked_for() -> None:
     async with scene() as s:
         s.asked()
-        assert await find_selector(s.api, BY_LABEL) == "app=containerssh"
+        assert await find_replicas(s.api, BY_LABEL) == ("app=containerssh", "")
         assert s.asked() == []
         assert alive(await read_owners(s.api, BY_LABEL, KNOWN, "", [], 1.0)) == {s.uid}
 
 
 async def test_the_workload_is_looked_for_where_it_is_said_to_be() -> None:
     async with scene() as s:
-        s.world.store.create(DEPLOYMENTS, "default", {"metadata": {"name": OWNERS}, "spec": {"selector": {}}})
-        assert await find_selector(s.api, Settings(owner=OwnerRef("statefulset", OWNERS, OWNERS))) == ""
-        assert await find_selector(s.api, Settings(owner=OwnerRef("deployment", "default", OWNERS))) == ""
+        spec = {"selector": {}, "replicas": 0}
+        s.world.store.create(DEPLOYMENTS, "default", {"metadata": {"name": OWNERS}, "spec": spec})
+        for elsewhere in (OwnerRef("statefulset", OWNERS, OWNERS), OwnerRef("deployment", "default", OWNERS)):
+            assert await find_replicas(s.api, Settings(owner=elsewhere)) == ("", "")
 
 
 async def test_the_owner_container_is_the_one_that_is_named() -> None:
@@ -173,7 +179,8 @@ async def test_the_owner_container_is_the_one_that_is_named() -> None:
 @pytest.mark.parametrize("code", [403, 404, 500])
 async def test_a_read_that_fails_is_no_answer(verb: str, resource: str, code: int) -> None:
     async with scene() as s:
-        one, known = s.session(), await s.known()
+        known = await s.known()
+        one = s.session(stamp_uid=s.uid)
         s.quarantine()
         # A 404 of a proxy's: the API server's own names its reason.
         s.world.faults.add(Fault("status", verb=verb, resource=resource, code=code))
@@ -190,9 +197,10 @@ async def test_an_owner_pod_that_cannot_be_read_is_no_answer() -> None:
 
 async def test_who_vanished_from_the_list_is_looked_up_by_name() -> None:
     async with scene() as s:
-        one, known = s.session(), await s.known()
+        known, uid = await s.known(), s.uid
+        one = s.session(stamp_uid=uid)
         s.quarantine()
-        lost = known.lost(s.uid, s.api.time.now())
+        lost = known.lost(uid, s.api.time.now())
         s.asked()
         found = await look_up(s.api, SETTINGS, lost, [one])
         assert s.asked() == [("get", "pods")]
@@ -208,16 +216,19 @@ async def test_who_vanished_from_the_list_is_looked_up_by_name() -> None:
 async def test_who_is_found_by_name_is_judged_by_its_owner_container() -> None:
     async with scene() as s:
         settings = Settings(owner_container="audit-log")
-        one, known = s.session(), await s.known(settings)
+        known, uid = await s.known(settings), s.uid
+        one = s.session(stamp_uid=uid)
         s.quarantine()
-        found = await look_up(s.api, settings, known.lost(s.uid, s.api.time.now()), [one])
+        found = await look_up(s.api, settings, known.lost(uid, s.api.time.now()), [one])
         assert {owner.container for owner in found.owners if owner.alive} == {"audit-log"}
 
 
+@pytest.mark.parametrize("stamped", [False, True])
 @pytest.mark.parametrize("successor", [False, True])
-async def test_who_is_not_found_by_name_is_gone(successor: bool) -> None:
+async def test_who_is_not_found_is_gone(successor: bool, stamped: bool) -> None:
     async with scene() as s:
-        one, known, uid = s.session(), await s.known(), s.uid
+        known, uid = await s.known(), s.uid
+        one = s.session(stamp_uid=uid if stamped else "")
         name = s.pod["metadata"]["name"]
         s.quarantine()
         s.world.store.delete(PODS, OWNERS, name, grace=0)
@@ -229,9 +240,10 @@ async def test_who_is_not_found_by_name_is_gone(successor: bool) -> None:
         lost = known.lost(uid, s.api.time.now())
         await advance(30)
         found = await look_up(s.api, SETTINGS, lost, [one])
-        assert [(owner.pod_uid, owner.alive, owner.confirmed) for owner in found.owners] == [(uid, False, True)]
+        (gone,) = (owner for owner in found.owners if owner.pod_uid == uid)
+        assert (gone.alive, gone.confirmed) == (False, True)
         # Nobody saw it being deleted: it may have lived until now.
-        assert found.owners[0].finished == pytest.approx(s.api.time.now(), abs=5)
+        assert gone.finished == pytest.approx(s.api.time.now(), abs=5)
 
 
 async def test_a_creator_whom_no_selector_matches_is_looked_up_by_its_stamp() -> None:
@@ -299,8 +311,117 @@ async def test_where_every_session_can_be_placed_nobody_else_is_looked_for() -> 
         known = await s.known()
         s.stranger("containerssh")
         s.asked()
-        assert await look_up(s.api, SETTINGS, known, [s.session()]) == known
+        assert await look_up(s.api, SETTINGS, known, [s.session(stamp_uid=s.uid)]) == known
         assert s.asked() == []
+
+
+async def test_who_serves_unselected_may_own_what_is_younger_than_the_first_list() -> None:
+    async with scene() as s:
+        known, uid = await s.known(), s.uid
+        s.quarantine()
+        # Whoever starts now, and has listed only what is selected.
+        later = Owners().listed([], s.api.time.now())
+        await advance(100)
+        one = s.session()
+        assert ownership(one, later, 2.0).since is not None
+        found = await look_up(s.api, SETTINGS, later, [one])
+        assert uid in alive(found)
+        assert ownership(one, found, 2.0).since is None
+        assert uid not in {owner.pod_uid for owner in later.owners}
+        assert uid in {owner.pod_uid for owner in known.owners}
+
+
+async def test_those_whose_end_nobody_saw_are_looked_for_together() -> None:
+    async with scene(3) as s:
+        known = await s.known()
+        uids = {owner.pod_uid for owner in known.owners}
+        stamped = [s.session(stamp_uid=uid) for uid in uids]
+        lost = known
+        for pod in s.world.store.list(PODS, OWNERS)[:2]:
+            lost = lost.lost(pod["metadata"]["uid"], s.api.time.now())
+        gone = s.world.store.list(PODS, OWNERS)[0]
+        s.world.store.delete(PODS, OWNERS, gone["metadata"]["name"], grace=0)
+        s.asked()
+        found = await look_up(s.api, SETTINGS, lost, stamped)
+        assert s.asked() == [("list", "pods")]
+        assert gone["metadata"]["uid"] not in alive(found)
+        assert uids - alive(found) == {gone["metadata"]["uid"]}
+        assert all(owner.confirmed for owner in found.owners)
+
+
+def broken(pod: dict[str, Any]) -> None:
+    """Spoils what no Pod can do without."""
+    pod["metadata"]["creationTimestamp"] = "never"
+
+
+@pytest.mark.parametrize(
+    ("containers", "spoil", "holds"),
+    [
+        (("other",), broken, False),
+        (("other", "containerssh"), broken, True),
+        (("other",), lambda pod: pod["spec"].update(containers="none"), True),
+        (("other",), lambda pod: pod["spec"].update(containers=[{"name": "A B"}]), False),
+        (("other",), lambda pod: pod["spec"].update(containers=[{"name": "A B"}, {"name": 7}]), True),
+        (("other",), lambda pod: pod["metadata"].update(uid=7), True),
+    ],
+)
+async def test_a_stranger_who_cannot_be_read_is_no_matter_if_it_is_certainly_one(
+    containers: tuple[str, ...], spoil: Callable[[dict[str, Any]], None], holds: bool
+) -> None:
+    async with scene() as s:
+        known = await s.known()
+        spoiled = s.stranger(*containers)
+        spoil(spoiled)
+        pods = [any_pod(msgspec.json.encode(each)) for each in (spoiled, s.pod)]
+        assert isinstance(pods[0], Unread)
+        if holds:
+            with pytest.raises(Malformed, match="a Pod that may be an owner cannot be read"):
+                with_unselected(known, pods, (), SETTINGS, s.api.time.now())
+        else:
+            assert with_unselected(known, pods, (), SETTINGS, s.api.time.now()).owners == known.owners
+
+
+async def test_a_creator_who_cannot_be_read_holds_up_nobody_but_its_sessions() -> None:
+    async with scene() as s:
+        known = await s.known()
+        spoiled = s.stranger()
+        broken(spoiled)
+        uid = spoiled["metadata"]["uid"]
+        ended = known.lost(s.uid, s.api.time.now())
+        pods = [any_pod(msgspec.json.encode(spoiled))]
+        found = with_unselected(ended, pods, {uid}, SETTINGS, s.api.time.now())
+        assert ownership(s.session(stamp_uid=uid), found, 2.0).since is None
+        assert ownership(s.session(stamp_uid=s.uid), found, 2.0).since is not None
+
+
+async def test_the_owner_container_is_called_as_the_workload_has_it() -> None:
+    async with scene() as s:
+        # A webhook puts another container before it, in every Pod but not in the template.
+        stranger = s.stranger("mesh", "sshd")
+        s.change("stranger", lambda pod: pod["metadata"].update(labels={"app": "ssh"}))
+        (pod,) = await list_owner_pods(s.api, SETTINGS, "app=ssh", ("sshd",))
+        assert pod.container == "sshd"
+        (pod,) = await list_owner_pods(s.api, SETTINGS, "app=ssh")
+        assert pod.container == "mesh"
+        spec = {"containers": [{"name": "sshd", "image": "x"}]}
+        made = {"selector": {"matchLabels": {"app": "none"}}, "replicas": 0, "template": {"spec": spec}}
+        s.world.store.create(DEPLOYMENTS, OWNERS, {"metadata": {"name": "sshd"}, "spec": made})
+        settings = Settings(owner=OwnerRef("deployment", OWNERS, "sshd"))
+        assert await find_replicas(s.api, settings) == ("app=none", "sshd")
+        found = await read_owners(s.api, settings, KNOWN, "", [s.session()], s.api.time.now())
+        # Whoever has the usual name is one as well: the workload may have been changed.
+        assert alive(found) == {stranger["metadata"]["uid"], s.uid}
+        assert {owner.container for owner in found.owners} == {"sshd", "containerssh"}
+
+
+async def test_without_a_workload_the_pods_that_match_say_how_the_owner_container_is_called() -> None:
+    async with scene() as s:
+        selected, quarantined = s.stranger("sshd"), s.stranger("sshd", name="quarantined")
+        s.change("stranger", lambda pod: pod["metadata"].update(labels={"app": "ssh"}))
+        settings = Settings(owner=None, owner_selector="app=ssh")
+        found = await read_owners(s.api, settings, KNOWN, "", [s.session()], s.api.time.now())
+        uids = {each["metadata"]["uid"] for each in (selected, quarantined)}
+        assert alive(found) == {*uids, s.uid}
 
 
 async def test_a_session_is_read_again_as_the_one_that_it_was() -> None:

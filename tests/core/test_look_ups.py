@@ -1,10 +1,11 @@
 """Which Pods only a look-up can tell about, before anybody dies as Ownerless (``core.ownership``)."""
 
-import pytest
+from hypothesis import given
 
-from ssh_session_gc.core.owners import REMEMBERED, Span, confirmed
+from ssh_session_gc.core.owners import REMEMBERED, Owners, Span, confirmed
 from ssh_session_gc.core.ownership import needs_full_list, ownership, to_look_up
 from tests.builders import STAMPED, TOLERANCE, T, owner_pod, owners_of, session
+from tests.core.strategies import UIDS, instants, known_owners
 
 
 def test_a_pod_that_vanished_is_to_be_looked_up_until_it_was() -> None:
@@ -46,24 +47,16 @@ def test_nobody_is_looked_up_whose_end_was_seen() -> None:
 
 def test_one_session_that_cannot_be_placed_is_enough_to_look_at_every_pod() -> None:
     known = owners_of(owner_pod("a", running=T), at=T + 5)
-    placed, unknown = session(T + 10), session(T - 10)
-    assert needs_full_list([placed, unknown], known, TOLERANCE)
-    assert not needs_full_list([placed], known, TOLERANCE)
-    assert not needs_full_list([], known, TOLERANCE)
+    placed, unknown = session(T + 10, "a"), session(T + 10)
+    assert needs_full_list([placed, unknown], known)
+    assert not needs_full_list([placed], known)
+    assert not needs_full_list([], known)
 
 
-@pytest.mark.parametrize(
-    ("created", "stamp", "unsure"),
-    [
-        (T + 7, "", True),  # within the tolerance of the first list
-        (T + 7.5, "", False),
-        (T + 97.5, "", False),
-        (T + 98, "", True),  # within the tolerance of the gap
-        (T + 500, "", True),
-        (T + 98, "a", False),
-        (T + 3, "unseen", True),
-    ],
-)
-def test_somebody_unseen_may_own_it_whoever_else_may(created: float, stamp: str, unsure: bool) -> None:
-    known = owners_of(owner_pod("a", running=T), at=T + 5).listed([owner_pod("a", running=T)], T + 110, since=T + 100)
-    assert needs_full_list([session(created, stamp)], known, TOLERANCE) is unsure
+@given(instants, known_owners())
+def test_only_a_stamp_by_a_pod_that_was_seen_rules_out_somebody_unseen(created: float, known: Owners) -> None:
+    # However long somebody has watched: who lost its label before that serves on, and opens younger sessions.
+    assert needs_full_list([session(created)], known)
+    for uid in UIDS:
+        seen = any(owner.pod_uid == uid for owner in known.owners)
+        assert needs_full_list([session(created, uid)], known) is not seen

@@ -187,3 +187,9 @@ def test_what_has_ended_stays_ended(owners: Owners, seen: OwnerPod) -> None:
     assert all(not o.alive for o in after.owners if o.pod_uid == "pod-a")
     assert all(o.finished is not None for o in after.owners if not o.alive)
     assert all(o.finished is None for o in after.owners if o.alive)
+
+
+def test_the_names_of_the_owner_container_are_kept_in_their_order() -> None:
+    known = owners_of().named("").named("sshd").named("containerssh").named("sshd")
+    assert known.containers == ("sshd", "containerssh")
+    assert known.saw(owner_pod(container="new"), T).containers == ("sshd", "containerssh", "new")

@@ -1,12 +1,15 @@
 """What lost a live session once, or nearly."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ssh_session_gc.core.model import Action, Reason
 from ssh_session_gc.core.policy import Policy
-from ssh_session_gc.sandbox import Fault
+from ssh_session_gc.sandbox import Fault, World
 from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, PODS
+from ssh_session_gc.sandbox.containerssh.layouts import ARTICLE
 from tests.daemon.scene import OWNERS, SESSIONS, label, quarantine, scene
 from tests.harness import running
 from tests.support import advance, eventually
@@ -105,6 +108,65 @@ async def test_a_quarantined_owner_that_nobody_has_seen_counts_beside_one_that_e
             assert later.collected() == {}
 
 
+async def test_what_a_quarantined_owner_opens_after_the_collector_began(tmp_path: Path) -> None:
+    async with World() as world:
+        world.deploy()
+        await asyncio.gather(world.ready(), advance(2))
+        pod = world.containerssh.replicas[0].process.pod
+        world.store.update(PODS, OWNERS, pod, lambda each: each["metadata"].update(labels={"quarantined": "true"}))
+        world.store.update(PODS, OWNERS, pod, lambda each: each["metadata"].pop("ownerReferences", None))
+        world.scale(0)
+        await advance(10)
+        async with running(world.url, tmp_path) as gc:
+            await gc.synced()
+            await advance(30)
+            alice = world.open("alice", replica=0)
+            await advance(300)
+            assert alice.creator.alive
+            assert gc.collected() == {}
+            world.store.delete(PODS, OWNERS, pod, grace=0)
+            await advance(200)
+            await eventually(lambda: gc.collected() == {"alice": "Ownerless"})
+
+
+async def test_a_quarantined_owner_whose_container_has_the_workload_s_name_for_it(tmp_path: Path) -> None:
+    async with World(layout=replace(ARTICLE, container="sshd")) as world:
+        world.deploy()
+        await asyncio.gather(world.ready(), advance(2))
+        alice = world.open("alice")
+        await advance(5)
+        pod = alice.creator.pod
+        world.store.update(PODS, OWNERS, pod, lambda each: each["metadata"].update(labels={"quarantined": "true"}))
+        world.store.update(PODS, OWNERS, pod, lambda each: each["metadata"].pop("ownerReferences", None))
+        world.scale(0)
+        await advance(60)
+        async with running(world.url, tmp_path) as gc:
+            await gc.synced()
+            await advance(300)
+            assert alice.live
+            assert gc.collected() == {}
+
+
+async def test_a_name_that_the_owner_container_had_before_is_remembered(tmp_path: Path) -> None:
+    async with scene(tmp_path, world=World(layout=replace(ARTICLE, container="sshd"))) as s:
+        [alice] = await s.open("alice")
+        quarantine(s)
+
+        def rename(deployment: dict[str, Any]) -> None:
+            deployment["spec"]["template"]["spec"]["containers"][0]["name"] = "containerssh"
+
+        s.world.store.update(DEPLOYMENTS, OWNERS, "containerssh", rename)
+        await advance(5)
+        assert s.gc.daemon.cluster.owners.containers == ("sshd", "containerssh")
+        # Everything is read anew: nobody is left who has the old name.
+        s.world.clock_offset = 300.0
+        await advance(60)
+        assert s.gc.daemon.cluster.owners.containers == ("sshd", "containerssh")
+        await advance(300)
+        assert alice.live
+        assert s.gc.collected() == {}
+
+
 async def test_a_stamp_without_a_name_is_looked_for_by_uid(tmp_path: Path) -> None:
     async with scene(tmp_path, stamp=True) as s:
         spec = {"containers": [{"name": "other", "image": "x"}]}
@@ -120,7 +182,7 @@ async def test_a_stamp_without_a_name_is_looked_for_by_uid(tmp_path: Path) -> No
 
 
 async def test_a_proxy_that_says_404_has_not_looked(tmp_path: Path) -> None:
-    async with scene(tmp_path) as s:
+    async with scene(tmp_path, stamp=True) as s:
         await s.open("alice")
         quarantine(s)
         await advance(30)

@@ -5,7 +5,7 @@ from pathlib import Path
 from ssh_session_gc.kube.errors import ApiError
 from ssh_session_gc.sandbox import Fault
 from ssh_session_gc.sandbox.api.objects import PODS
-from tests.daemon.scene import OWNERS, label, restricted_scene, scene
+from tests.daemon.scene import OWNERS, Scene, label, restricted_scene, scene
 from tests.support import advance, eventually
 
 
@@ -114,3 +114,36 @@ async def test_a_conflict_without_a_change_does_not_spin(tmp_path: Path) -> None
         s.world.faults.clear()
         await advance(20)
         await s.collected(alice="OverAge")
+
+
+def unreadable(s: Scene, container: str) -> None:
+    """Makes a Pod in the owners' namespace that nobody selects and that cannot be read: one of its containers has a
+    name that is none."""
+    spec = {"containers": [{"name": "A B", "image": "x"}, {"name": container, "image": "x"}]}
+    s.world.store.create(PODS, OWNERS, {"metadata": {"name": "stranger"}, "spec": spec})
+
+
+async def test_a_stranger_that_cannot_be_read_holds_up_nobody(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        unreadable(s, "other")
+        s.world.crash()
+        await advance(100)
+        await s.collected(alice="Ownerless")
+        assert s.gc.logged("owners_unreadable") == []
+
+
+async def test_a_pod_that_cannot_be_read_and_may_be_an_owner_holds_up_and_is_said(tmp_path: Path) -> None:
+    async with scene(tmp_path) as s:
+        await s.open("alice")
+        assert s.gc.value("owner_known") == 1
+        unreadable(s, "containerssh")
+        s.world.crash()
+        await advance(100)
+        assert s.gc.collected() == {}
+        assert "a Pod that may be an owner cannot be read" in s.gc.logged("owners_unreadable")[0]["error"]
+        assert s.gc.value("owner_known") == 0
+        s.world.store.delete(PODS, OWNERS, "stranger", grace=0)
+        await advance(60)
+        await s.collected(alice="Ownerless")
+        assert s.gc.value("owner_known") == 1

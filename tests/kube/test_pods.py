@@ -1,16 +1,19 @@
 """What a Pod on the wire says, field by field: a session, or a Pod of the owner's."""
 
+import json
 import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ssh_session_gc.core.model import KEEP, OWNER_POD_NAME, OWNER_POD_UID, TTL
 from ssh_session_gc.core.owners import OwnerPod, Span
 from ssh_session_gc.kube import pods
 from ssh_session_gc.kube.pods import owner_pod, session_of
 from ssh_session_gc.kube.wire import Pod
-from tests.builders import T, wire_pod
+from tests.builders import T, pod, wire_pod
 
 
 def annotated(**annotations: str) -> Pod:
@@ -381,3 +384,31 @@ UNDATED = {"type": "ContainersReady", "status": "True"}
 def test_by_how_much_a_clock_is_ahead(written: dict[str, Any], told: dict[str, Any], ahead: float) -> None:
     pod = wire_pod(metadata=written, status=told)
     assert pods.owner_pod(pod, "shell").clock_ahead == ahead
+
+
+def test_the_owner_container_is_the_first_of_its_names_that_the_pod_has() -> None:
+    meshed = wire_pod(spec={"containers": [{"name": "mesh"}, {"name": "containerssh"}, {"name": "sshd"}]})
+    assert owner_pod(meshed, "", ("old", "sshd")).container == "sshd"
+    assert owner_pod(meshed, "", ("sshd", "mesh")).container == "sshd"
+    assert owner_pod(meshed, "", ("old",)).container == "containerssh"
+    assert owner_pod(meshed, "mesh", ("sshd",)).container == "mesh"
+
+
+def test_of_a_pod_that_cannot_be_read_what_can_be_is() -> None:
+    made = pod(metadata={"creationTimestamp": "never"}, spec={"containers": [{"name": "A B"}, {"name": "shell"}]})
+    unread = pods.any_pod(json.dumps(made).encode())
+    assert isinstance(unread, pods.Unread)
+    assert (unread.name, unread.uid, unread.containers) == ("containerssh-abcde", "u", ("A B", "shell"))
+    assert "containerssh-abcde: " in unread.why
+    assert isinstance(pods.any_pod(json.dumps(pod()).encode()), Pod)
+
+
+@pytest.mark.parametrize("spec", [7, None, {}, {"containers": None}, {"containers": []}, {"containers": [{}]}])
+def test_whose_containers_cannot_be_read_may_be_anybody(spec: Any) -> None:
+    unread = pods.any_pod(json.dumps(pod() | {"spec": spec, "metadata": 7}).encode())
+    assert unread == pods.Unread(unread.why if isinstance(unread, pods.Unread) else "", "", None, None)
+
+
+@given(st.binary() | st.text().map(lambda text: json.dumps({"metadata": text, "spec": text}).encode()))
+def test_whatever_is_no_pod_is_unread(data: bytes) -> None:
+    assert isinstance(pods.any_pod(data), pods.Unread)

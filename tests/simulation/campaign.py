@@ -119,7 +119,6 @@ class Campaign:
                 self._world,
                 self._kubeconfig,
                 lambda: [each.name for each in self._replicas],
-                stamped=self._stamped,
                 telling=self._telling,
                 clock_set=self._truth.clock_set,
             )

@@ -35,13 +35,12 @@ class Happenings:
         kubeconfig: Path,
         collectors: Callable[[], Sequence[str]],
         *,
-        stamped: bool,
         telling: Telling,
         clock_set: Callable[[], Any],
     ) -> None:
-        """``collectors`` names those that run. ``stamped``: sessions carry their creator. ``telling``: what the
-        collectors are told by owners. ``clock_set`` is told when an API server's clock was set."""
-        self._rng, self._world, self._stamped = rng, world, stamped
+        """``collectors`` names those that run. ``telling``: what the collectors are told by owners. ``clock_set`` is told
+        when an API server's clock was set."""
+        self._rng, self._world = rng, world
         self._loop = asyncio.get_running_loop()
         self._dead = False
         self.quarantined: set[str] = set()
@@ -117,13 +116,11 @@ class Happenings:
     def _server(self) -> int:
         """Which of those that take connections: the newest, as a rule, or the oldest.
 
-        A Pod that has lost its label is in no Service any more. Where sessions are stamped, it may open some all the
-        same (another session on an old connection). Without the stamp, a collector that starts later cannot know.
+        A Pod that has lost its label is in no Service any more, and may open some all the same: another session on an
+        old connection, or through a port of its node.
         """
         taking = [r for r in self._world.containerssh.replicas if r.online and not r.process.terminating.is_set()]
-        selected = {pod["metadata"]["uid"] for pod in self._world.store.list(PODS, "containerssh", OWNERS)}
-        served = [n for n, r in enumerate(taking) if self._stamped or r.process.pod_uid in selected]
-        return self._rng.choice([served[-1], served[-1], served[0]])
+        return self._rng.choice([len(taking) - 1, len(taking) - 1, 0])
 
     def close(self) -> None:
         """Somebody leaves."""

@@ -7,7 +7,7 @@ one forgets, simplifies or gets backwards.
 import asyncio
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -123,7 +123,7 @@ def starting_is_ended() -> None:
     _ended(OwnerState.STARTING)
 
 
-def _read_as(read: Callable[[Pod, str], OwnerPod]) -> None:
+def _read_as(read: Callable[[Pod, str, Sequence[str]], OwnerPod]) -> None:
     for where in (owner_pods, reads):
         replace(where, "owner_pod", read)
 
@@ -131,8 +131,8 @@ def _read_as(read: Callable[[Pod, str], OwnerPod]) -> None:
 def terminating_is_ended() -> None:
     """An owner that drains is taken for dead."""
 
-    def read(pod: Pod, wanted: str) -> OwnerPod:
-        told = owner_pod(pod, wanted)
+    def read(pod: Pod, wanted: str, names: Sequence[str] = ()) -> OwnerPod:
+        told = owner_pod(pod, wanted, names)
         return msgspec.structs.replace(told, final=True) if told.terminating else told
 
     _read_as(read)
@@ -140,7 +140,7 @@ def terminating_is_ended() -> None:
 
 def sidecar_is_owner() -> None:
     """The first container is taken for ContainerSSH's, whatever its name."""
-    _read_as(lambda pod, _: owner_pod(pod, pod.spec.containers[0].name))
+    _read_as(lambda pod, *_: owner_pod(pod, pod.spec.containers[0].name))
 
 
 def no_clock_tolerance() -> None:

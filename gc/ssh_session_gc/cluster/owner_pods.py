@@ -54,7 +54,13 @@ class OwnerPods(Source):
             if self._reflector is not None:
                 self._reflector.relist(selected_pods(self._settings, selector))
 
-        stop = workload.selectors.subscribe(select)
+        def name(container: str) -> None:
+            self.known = self.known.named(container)
+            if self._reflector is not None:
+                self._reflector.relist()
+
+        self.known = self.known.named(workload.container)
+        stops = (workload.selectors.subscribe(select), workload.containers.subscribe(name))
         try:
             if not workload.selector:
                 await known.wait()
@@ -62,7 +68,8 @@ class OwnerPods(Source):
             self._reflector = Reflector(api, pods, self, silence=silence)
             await self._reflector.run()
         finally:
-            stop()
+            for stop in stops:
+                stop()
 
     @property
     def incomplete(self) -> str | None:
@@ -74,7 +81,7 @@ class OwnerPods(Source):
     def listed(self, items: Sequence[Pod], broken: Sequence[str]) -> None:
         """Takes in a complete list. What ran before and is not in it is gone."""
         if self._outdated:  # as at the start
-            self.known, self.last_news, self._outdated = Owners(), None, False
+            self.known, self.last_news, self._outdated = Owners(containers=self.known.containers), None, False
         self._unreadable = broken[0] if broken else None
         self._seen |= bool(items)
         # The stretch since the last news, which may be a bookmark, is one that nobody watched.
@@ -102,7 +109,6 @@ class OwnerPods(Source):
             self.known,
             watched_since=self.known.watched_since + seconds,
             last_gap=gap and Gap(gap.start + seconds, gap.end + seconds),
-            first_gap=self.known.first_gap + seconds,
         )
         self._outdated = True
         if self._reflector is not None:
@@ -139,4 +145,4 @@ class OwnerPods(Source):
         return None
 
     def _read(self, pod: Pod) -> OwnerPod:
-        return owner_pod(pod, self._settings.owner_container)
+        return owner_pod(pod, self._settings.owner_container, self.known.containers)

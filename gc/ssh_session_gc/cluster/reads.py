@@ -9,7 +9,7 @@ owners say and count is added as far as it can be read, and why some of it canno
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import aiohttp
 import msgspec
@@ -24,22 +24,23 @@ from ssh_session_gc.core.gauge import Idle, counted
 from ssh_session_gc.core.model import Incarnation, OwnerState, Run, Session
 from ssh_session_gc.core.owners import OwnerPod, Owners, confirmed
 from ssh_session_gc.core.ownership import needs_full_list, to_look_up
+from ssh_session_gc.core.text import printable
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.decoder import Decoder
-from ssh_session_gc.kube.errors import ApiError, Unreachable
-from ssh_session_gc.kube.listing import list_all
+from ssh_session_gc.kube.errors import ApiError, Malformed, Unreachable
+from ssh_session_gc.kube.listing import Collection, list_all
 from ssh_session_gc.kube.logs import read
-from ssh_session_gc.kube.pods import OWNER_CONTAINER, WHOLE_PODS, owner_pod
+from ssh_session_gc.kube.pods import ANY_PODS, OWNER_CONTAINER, Unread, any_pod, owner_pod
 from ssh_session_gc.kube.resources import PODS
-from ssh_session_gc.kube.wire import Pod, Workload
-from ssh_session_gc.kube.workloads import selector_of
+from ssh_session_gc.kube.wire import Pod
+from ssh_session_gc.kube.workloads import Maker, Replicas, replicas_of
 from ssh_session_gc.settings import Settings
 
 LONGEST_READ = 30.0
 """Seconds for a whole log. A kubelet that is away does not answer at all."""
 AT_ONCE = 16
 """Logs that are read at the same time."""
-_workloads = Decoder(Workload)
+_workloads = Decoder(Maker)
 
 
 async def read_session(api: Api, settings: Settings, session: Session) -> Session | None:
@@ -54,8 +55,9 @@ async def read_owners(
 ) -> Owners:
     """What is known of the owners of these sessions, after reading afresh. ``selector`` is the workload's as last
     seen; a newer one is used if there is one. ``news`` is when the stream of their Pods last brought anything."""
-    selector = await find_selector(api, settings) or selector
-    pods = await list_owner_pods(api, settings, selector)
+    found = await find_replicas(api, settings)
+    known = known.named(found.container)
+    pods = await list_owner_pods(api, settings, found.selector or selector, known.containers)
     # A watch that is silent may have been so for a while without anybody noticing.
     return await look_up(api, settings, known.listed(pods, api.time.now(), since=news), sessions)
 
@@ -113,63 +115,81 @@ async def read_counts(
     return msgspec.structs.replace(owners, idle=idle), sorted(silent)
 
 
-async def find_selector(api: Api, settings: Settings) -> str:
-    """The label selector of the owner's Pods; "" where there is no workload (any more)."""
+async def find_replicas(api: Api, settings: Settings) -> Replicas:
+    """How the owner's Pods are found and read; nothing where there is no workload (any more)."""
     owner = settings.owner
     if owner is None:
-        return settings.owner_selector
+        return Replicas(settings.owner_selector, "")
     try:
         body = await api.request("get", owner.resource, owner.namespace, owner.name)
     except ApiError as error:
         if not error.not_found:
             raise
-        return ""  # its Pods, found by the selector that it had, own until they end
-    return selector_of(_workloads.object(body))
+        return Replicas("", "")  # its Pods, found by the selector that it had, own until they end
+    return replicas_of(_workloads.object(body))
 
 
-async def list_owner_pods(api: Api, settings: Settings, selector: str) -> list[OwnerPod]:
-    """The owner's Pods."""
-    return [owner_pod(pod, settings.owner_container) for pod in await _list(api, settings, selector)]
+async def list_owner_pods(
+    api: Api, settings: Settings, selector: str, containers: Sequence[str] = ()
+) -> list[OwnerPod]:
+    """The owner's Pods. ``containers``: the names that the owner container has had, as far as is known."""
+    found = await list_all(api, selected_pods(settings, selector))
+    return [owner_pod(pod, settings.owner_container, containers) for pod in found.whole("an owner Pod")]
 
 
 async def look_up(api: Api, settings: Settings, known: Owners, sessions: Sequence[Session]) -> Owners:
     """Adds owners that the list cannot show: vanished or relabelled Pods.
 
-    Pods that only vanished from it are looked up by name. Where somebody may own a session whom nobody has seen yet,
-    every Pod of the namespace that runs the owner container counts: one whose label was taken away, to have a look at
-    it in peace, is in no list by the selector, and its sessions are alive.
+    Where somebody may own a session whom nobody has seen, every Pod of the namespace that runs the owner container
+    counts: one whose label was taken away, to have a look at it in peace, is in no list by the selector, and its
+    sessions are alive. That list tells as well who is gone for good; without it a single Pod that only vanished is
+    looked up by its name.
     """
-    tolerance = settings.policy.clock_tolerance
-    wanted = to_look_up(sessions, known, tolerance)
-    for uid, name in wanted.items():
-        if name:
-            known = await _by_name(api, settings, known, uid, name)
-    if needs_full_list(sessions, known, tolerance) or not all(wanted.values()):
-        now = api.time.now()
-        for pod in await _list(api, settings, ""):
-            if pod.metadata.uid in wanted or runs_owner(pod, known, settings):
-                known = known.saw(owner_pod(pod, settings.owner_container), now)
+    wanted = to_look_up(sessions, known, settings.policy.clock_tolerance)
+    if len(wanted) == 1 and not needs_full_list(sessions, known):
+        [(uid, name)] = wanted.items()
+        return await _by_name(api, settings, known, uid, name)
+    if not wanted and not needs_full_list(sessions, known):
+        return known
+    now = api.time.now()
+    pods = (await list_all(api, Collection(PODS, settings.owner_namespace, ANY_PODS))).items
+    known = with_unselected(known, pods, wanted, settings, now)
+    there = {pod.uid if isinstance(pod, Unread) else pod.metadata.uid for pod in pods}
+    for uid in wanted.keys() - there:
+        known = confirmed(known, uid, api.time.now())
     return known
 
 
-def runs_owner(pod: Pod, known: Owners, settings: Settings) -> bool:
-    """Whether the Pod has a container by the name of the owner container, and so may be ContainerSSH."""
-    names = {settings.owner_container or OWNER_CONTAINER, *(owner.container for owner in known.owners)}
-    return any(container.name in names for container in pod.spec.containers)
+def with_unselected(
+    known: Owners, pods: Iterable[Pod | Unread], wanted: Container[str], settings: Settings, at: float
+) -> Owners:
+    """Adds those of these Pods that may be owners: by their uid, which is ``wanted``, or by a container with a name
+    that the owner container has had.
+
+    A Pod that cannot be read and is certainly somebody else's is no matter but to the sessions that name it as their
+    creator. Raises Malformed where it may be an owner.
+    """
+    names = {settings.owner_container or OWNER_CONTAINER, *known.containers}
+    read = known.containers
+    for pod in pods:
+        if isinstance(pod, Pod):
+            if pod.metadata.uid in wanted or any(container.name in names for container in pod.spec.containers):
+                known = known.saw(owner_pod(pod, settings.owner_container, read), at)
+        elif pod.uid is None or pod.containers is None or not names.isdisjoint(pod.containers):
+            raise Malformed(f"a Pod that may be an owner cannot be read: {pod.why}")
+        elif pod.uid in wanted:
+            container = printable(pod.containers[0])
+            known = known.saw(OwnerPod(pod.name, pod.uid, created=0.0, container=container), at)
+    return known
 
 
 async def _by_name(api: Api, settings: Settings, known: Owners, uid: str, name: str) -> Owners:
     try:
-        pod = WHOLE_PODS.object(await api.request("get", PODS, settings.owner_namespace, name))
+        pod = any_pod(await api.request("get", PODS, settings.owner_namespace, name))
     except ApiError as error:
         if not error.not_found:
             raise
         return confirmed(known, uid, api.time.now())
-    if pod.metadata.uid != uid:
+    if (pod.uid if isinstance(pod, Unread) else pod.metadata.uid) not in (uid, None):
         return confirmed(known, uid, api.time.now())  # another Pod has its name now
-    return known.saw(owner_pod(pod, settings.owner_container), api.time.now())
-
-
-async def _list(api: Api, settings: Settings, selector: str) -> list[Pod]:
-    found = await list_all(api, selected_pods(settings, selector))
-    return found.whole("an owner Pod")
+    return with_unselected(known, [pod], (uid,), settings, api.time.now())

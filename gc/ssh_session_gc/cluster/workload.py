@@ -1,6 +1,7 @@
 """The source of the owner workload: the ContainerSSH Deployment, StatefulSet or DaemonSet.
 
-Knows whether it is there and which Pods it selects. Does not know its Pods (``owner_pods``).
+Knows whether it is there, which Pods it selects and in which of their containers ContainerSSH runs. Does not know its
+Pods (``owner_pods``).
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,7 @@ from ssh_session_gc.kube.listeners import Listeners
 from ssh_session_gc.kube.listing import Collection
 from ssh_session_gc.kube.reflector import Reflector
 from ssh_session_gc.kube.servertime import ServerTime
-from ssh_session_gc.kube.wire import Workload
-from ssh_session_gc.kube.workloads import selector_of
+from ssh_session_gc.kube.workloads import Maker, replicas_of
 from ssh_session_gc.settings import OwnerRef, Settings
 from ssh_session_gc.telemetry.metrics import Metrics, Stream
 
@@ -34,14 +34,18 @@ class OwnerWorkload(Source):
         """The label selector of the owner's Pods; "" until the workload was seen."""
         self.selectors: Listeners[str] = Listeners()
         """Told each new selector."""
+        self.container = ""
+        """The name of the owner container in its template; "" until the workload was seen."""
+        self.containers: Listeners[str] = Listeners()
+        """Told each new name of the owner container."""
         self._present: bool | None = None
 
     async def follow(self, api: Api, owner: OwnerRef, silence: float) -> None:
         """Keeps in step until cancelled."""
-        one = Collection(owner.resource, owner.namespace, Decoder(Workload)).named(owner.name)
+        one = Collection(owner.resource, owner.namespace, Decoder(Maker)).named(owner.name)
         await Reflector(api, one, self, silence=silence).run()
 
-    def listed(self, items: Sequence[Workload], broken: Sequence[str]) -> None:
+    def listed(self, items: Sequence[Maker], broken: Sequence[str]) -> None:
         """Takes in the workload, if it is there."""
         for why in broken:
             self.unreadable(why)
@@ -50,19 +54,22 @@ class OwnerWorkload(Source):
         if not items and not broken:
             self._is(False)
 
-    def changed(self, item: Workload) -> None:
-        """Takes in the workload's selector."""
+    def changed(self, item: Maker) -> None:
+        """Takes in the workload's selector, and before it the owner container, by which its Pods are read."""
         try:
-            selector = selector_of(item)
+            selector, container = replicas_of(item)
         except Malformed as error:
             self.unreadable(str(error))
             return
         self._is(True)
+        if container and container != self.container:
+            self.container = container
+            self.containers.tell(container)
         if selector and selector != self.selector:
             self.selector = selector
             self.selectors.tell(selector)
 
-    def deleted(self, item: Workload) -> None:  # noqa: ARG002 - there is only one
+    def deleted(self, item: Maker) -> None:  # noqa: ARG002 - there is only one
         """Notes that it is gone. Its selector is remembered: its Pods own sessions until they end."""
         self._is(False)
 

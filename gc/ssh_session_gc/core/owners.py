@@ -102,8 +102,9 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
     """The latest interruption of the watch that lost events. The one before it is forgotten."""
     unknown: str | None = None
     """Why nothing can be said of owners at present. While it is set nobody is Ownerless."""
-    first_gap: float = math.inf
-    """The beginning of the first interruption; infinity while there was none."""
+    containers: tuple[str, ...] = ()
+    """The names that the owner container has had, the first known first. By them an owner is told that the selector
+    does not match."""
     idle: Mapping[Run, Idle] = msgspec.field(default_factory=dict)
     """When nobody was connected to whom, as their gauges say; only of those who have nobody at present."""
 
@@ -134,14 +135,21 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
             writers.sort(key=lambda writer: (not writer.owner.alive, -writer.began))
         return found
 
+    def named(self, container: str) -> "Owners":
+        """Remembers that the owner container is called so; "" says nothing."""
+        if not container or container in self.containers:
+            return self
+        return msgspec.structs.replace(self, containers=(*self.containers, container))
+
     def saw(self, pod: OwnerPod, at: float) -> "Owners":
         """Adds what this Pod says at ``at``."""
-        before = tuple(o for o in self.owners if o.pod_uid == pod.uid)
+        known = self.named(pod.container)
+        before = tuple(o for o in known.owners if o.pod_uid == pod.uid)
         after = incarnations(pod, before, at)
         if after == before:
-            return self
-        others = tuple(o for o in self.owners if o.pod_uid != pod.uid)
-        return msgspec.structs.replace(self, owners=_pruned(others + after))
+            return known
+        others = tuple(o for o in known.owners if o.pod_uid != pod.uid)
+        return msgspec.structs.replace(known, owners=_pruned(others + after))
 
     def lost(self, pod_uid: str, at: float) -> "Owners":
         """Ends what lived in this Pod, which was there no longer at ``at``.
@@ -160,12 +168,7 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
         ``since`` is when the Pods were last known before it; None for the first list of all.
         """
         gap = Gap(since, at) if since is not None and since < at else self.last_gap
-        known = msgspec.structs.replace(
-            self,
-            watched_since=at if since is None else self.watched_since,
-            last_gap=gap,
-            first_gap=min(self.first_gap, gap.start) if gap else math.inf,
-        )
+        known = msgspec.structs.replace(self, watched_since=at if since is None else self.watched_since, last_gap=gap)
         present = set()
         for pod in pods:
             known = known.saw(pod, at)

@@ -104,20 +104,11 @@ def to_look_up(sessions: Iterable[Session], known: Owners, tolerance: float) -> 
     return found
 
 
-def needs_full_list(sessions: Iterable[Session], known: Owners, tolerance: float) -> bool:
+def needs_full_list(sessions: Iterable[Session], known: Owners) -> bool:
     """Whether even Pods that the workload's selector does not match must be looked at before these sessions may die
     as Ownerless: somebody whom nobody has seen may own one of them.
 
-    That is so for a session from before the first list, or from after a gap. Whoever else could have created it says
-    nothing about that.
+    Only a stamp by a Pod that was seen rules that out. One that lost its label serves on, whether that was before
+    anybody looked or after, and may have made any session without a stamp.
     """
-    return any(
-        not ownership(session, known, tolerance).exact
-        or (not session.stamp_uid and _unwatched(session, known, tolerance))
-        for session in sessions
-    )
-
-
-def _unwatched(session: Session, known: Owners, tolerance: float) -> bool:
-    after_a_gap = session.created_by + tolerance >= known.first_gap
-    return session.created <= known.watched_since + tolerance or after_a_gap
+    return any(session.stamp_uid not in known.by_pod for session in sessions)

@@ -90,6 +90,7 @@ class Collector:
             if uid in verdicts
         )
         counts = survey(judged, self._cluster.owners, self._settings.policy, now)
+        counts.owner_known &= self.validation.owners_known
         counts.sessions[SessionState.UNREADABLE] = self._cluster.sessions.unreadable_pods
         return counts
 

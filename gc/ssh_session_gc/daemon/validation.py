@@ -51,6 +51,8 @@ class Validation:
         """Sessions whose owners are to be read afresh."""
         self.valid: asyncio.Queue[tuple[str, FreshOwners | None]] = asyncio.Queue()
         """Sessions to be deleted, each with its owners as read afresh, where that was needed."""
+        self._unread_for: set[str] = set()
+        """Sessions whose owners could not be read the last time."""
 
     def put(self, uid: str) -> None:
         """Takes over a session whose time has come."""
@@ -59,6 +61,15 @@ class Validation:
             self._unread.put_nowait(uid)
         else:
             self.valid.put_nowait((uid, None))
+
+    @property
+    def owners_known(self) -> bool:
+        """Whether no session waits for owners that could not be read."""
+        owners, verdicts = self._cluster.owners, self._queue.verdicts
+        there = self._unread_for & verdicts.keys() & self._cluster.sessions.by_uid.keys()
+        return not any(
+            self._needs_fresh_read(self._cluster.sessions.by_uid[uid], verdicts[uid], owners) for uid in there
+        )
 
     async def run(self) -> None:
         """Validates until cancelled: one fresh read for all that fell due meanwhile."""
@@ -90,6 +101,8 @@ class Validation:
         cluster, policy = self._cluster, self._settings.policy
         sessions = [s for uid in uids if (s := cluster.sessions.by_uid.get(uid))]
         fresh = await self._read(sessions, len(uids))
+        self._unread_for &= cluster.sessions.by_uid.keys()
+        self._unread_for = self._unread_for - set(uids) if fresh.unknown is None else self._unread_for | set(uids)
         now = self._api.time.now()
         for session in sessions:
             connection = cluster.connections.of(session.uid)

@@ -6,10 +6,14 @@ what is to become part of a path is checked.
 """
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache, partial
 from ipaddress import ip_address
+from typing import NamedTuple
+
+import msgspec
 
 from ssh_session_gc.containerssh.labels import address
 from ssh_session_gc.core import model
@@ -19,6 +23,7 @@ from ssh_session_gc.core.owners import OwnerPod, Span
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.core.times import parse_duration
 from ssh_session_gc.kube.decoder import Decoder
+from ssh_session_gc.kube.errors import Malformed
 from ssh_session_gc.kube.shells import FINAL, shell, status_of
 from ssh_session_gc.kube.wire import (
     Annotations,
@@ -143,14 +148,73 @@ WHOLE_PODS = Decoder(Pod)
 """Reads Pods and keeps all that is decoded of them."""
 
 
-def owner_pod(pod: Pod, wanted: str) -> OwnerPod:
+class Unread(NamedTuple):
+    """A Pod that cannot be read, and what can be read of it all the same."""
+
+    why: str
+    name: str
+    """Its name, "" where that is none."""
+    uid: str | None
+    containers: tuple[str, ...] | None
+    """The names of its containers, as somebody wrote them; None where not all can be read."""
+
+
+def any_pod(data: bytes | msgspec.Raw) -> Pod | Unread:
+    """A Pod that may be anybody's. What is broken in a stranger's is no matter, where it is known to be one."""
+    try:
+        return WHOLE_PODS.object(data)
+    except Malformed as error:
+        name, uid = _text(data, "metadata", "name"), _text(data, "metadata", "uid")
+        return Unread(
+            str(error),
+            name if name is not None and is_name(name) else "",
+            uid if uid is not None and is_uid(uid) else None,
+            _container_names(data),
+        )
+
+
+ANY_PODS = Decoder(msgspec.Raw, any_pod)
+"""Reads Pods, also those that cannot be read."""
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _part(data: bytes | msgspec.Raw, *path: str) -> bytes | msgspec.Raw | None:
+    """What is there, still encoded; None where nothing can be found there."""
+    for key in path:
+        try:
+            data = msgspec.json.decode(data, type=dict[str, msgspec.Raw])[key]
+        except (*_BROKEN, KeyError):
+            return None
+    return data
+
+
+def _text(data: bytes | msgspec.Raw, *path: str) -> str | None:
+    part = _part(data, *path)
+    with suppress(*_BROKEN):
+        return None if part is None else msgspec.json.decode(part, type=str)
+    return None
+
+
+def _container_names(data: bytes | msgspec.Raw) -> tuple[str, ...] | None:
+    part = _part(data, "spec", "containers")
+    try:
+        each = [] if part is None else msgspec.json.decode(part, type=list[msgspec.Raw])
+    except _BROKEN:
+        return None
+    names = [name for container in each if (name := _text(container, "name")) is not None]
+    return tuple(names) if names and len(names) == len(each) else None
+
+
+def owner_pod(pod: Pod, wanted: str, names: Sequence[str] = ()) -> OwnerPod:
     """What this Pod of the owner workload says of the owner container.
 
-    The container is ``wanted``; where that is empty, ``containerssh`` if there is one, otherwise the first. A
-    container that the Pod does not have counts as not started yet, which keeps what the Pod may own.
+    The container is ``wanted``; a Pod that does not have that one counts as not started yet, which keeps what the Pod
+    may own. Where it is empty, the container is the first of ``names`` that the Pod has, or ``containerssh``, or the
+    Pod's first.
     """
-    names = [container.name for container in pod.spec.containers]
-    name = wanted or (OWNER_CONTAINER if OWNER_CONTAINER in names or not names else names[0])
+    there = [container.name for container in pod.spec.containers]
+    likely = (*names, OWNER_CONTAINER)
+    name = wanted or next((each for each in likely if each in there), there[0] if there else likely[0])
     found = status_of(pod, name)
     state = (found and found.state) or State()
     last = (found and found.last_state) or State()
@@ -196,10 +260,7 @@ def _clock_ahead(pod: Pod) -> float:
     The API server notes when the kubelet wrote the status (``managedFields``); the kubelet cannot have seen anything
     later than that. Both times are cut to whole seconds, which with equal clocks leaves nothing over.
     """
-    written = None
-    for field in pod.metadata.managed_fields or ():
-        if field.manager == "kubelet" and field.subresource == "status" and field.time:
-            written = field.time if written is None else max(written, field.time)
+    written = _written(pod)
     if written is None:
         return 0.0
     seen = written
@@ -217,6 +278,13 @@ def _clock_ahead(pod: Pod) -> float:
             break
     # It was written a moment after it was seen, and each time may have lost most of a second.
     return (seen - written).total_seconds() + 1.0 if seen > written else 0.0
+
+
+def _written(pod: Pod) -> datetime | None:
+    """When the kubelet last wrote the status, by the API server's clock."""
+    fields = pod.metadata.managed_fields or ()
+    times = [f.time for f in fields if f.manager == "kubelet" and f.subresource == "status" and f.time]
+    return max(times, default=None)
 
 
 def _seconds(at: datetime | None) -> float | None:

@@ -1,11 +1,62 @@
-"""What a Deployment, StatefulSet or DaemonSet on the wire says: which Pods are its own.
+"""What a Deployment, StatefulSet or DaemonSet on the wire says: which Pods are its own, and which container in them
+is ContainerSSH's.
 
 Knows the forms of a selector. Does not know which of its Pods own a session (``core.ownership``).
 """
 
+from typing import NamedTuple
+
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.kube.errors import Malformed
-from ssh_session_gc.kube.wire import Workload
+from ssh_session_gc.kube.pods import OWNER_CONTAINER
+from ssh_session_gc.kube.wire import Name, Wire, Workload, WorkloadSpec
+
+
+class MadeContainer(Wire):
+    """``Container``, in a template."""
+
+    name: Name
+
+
+class MadeSpec(Wire):
+    """``PodSpec``, in a template."""
+
+    containers: list[MadeContainer] | None = None
+
+
+class MadePod(Wire):
+    """``PodTemplateSpec``."""
+
+    spec: MadeSpec | None = None
+
+
+class MakerSpec(WorkloadSpec):
+    """A workload's spec, with the template of its Pods."""
+
+    template: MadePod | None = None
+
+
+class Maker(Workload):
+    """The owner workload, with the template of its Pods."""
+
+    spec: MakerSpec
+
+
+class Replicas(NamedTuple):
+    """How the Pods of a workload are found, and in which of their containers ContainerSSH runs. Either is "" where
+    nobody says."""
+
+    selector: str
+    container: str
+
+
+def replicas_of(workload: Maker) -> Replicas:
+    """What the workload says of its Pods. Raises Malformed, see ``selector_of``."""
+    template = workload.spec.template
+    made = template and template.spec
+    names = [container.name for container in (made and made.containers) or ()]
+    container = OWNER_CONTAINER if OWNER_CONTAINER in names else names[0] if names else ""
+    return Replicas(selector_of(workload), container)
 
 
 def selector_of(workload: Workload) -> str:

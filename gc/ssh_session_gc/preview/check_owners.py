@@ -28,7 +28,7 @@ async def check_owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     if not settings.policy.ownerless:
         yield Finding(Mark.OPEN, "owners are not looked at (--owner none): nobody is Ownerless")
         return
-    selector = await reads.find_selector(api, settings)
+    selector, container = await reads.find_replicas(api, settings)
     if owner is not None and not selector:
         todo = "name ContainerSSH's workload with --owner kind/namespace/name, or its Pods with --owner-selector"
         yield Finding(Mark.BAD, f"there is no {owner}", todo)
@@ -37,7 +37,7 @@ async def check_owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     if not pods:
         yield _no_pods(settings, selector)
         return
-    found = [owner_pod(pod, settings.owner_container) for pod in pods]
+    found = [owner_pod(pod, settings.owner_container, (container,)) for pod in pods]
     if (missing := _without_container(pods, found)) is not None:
         yield missing
         return

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ssh_session_gc.cluster.reads import runs_owner
+from ssh_session_gc.cluster.reads import with_unselected
 from ssh_session_gc.core.model import CONNECTION_ID, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import needs_full_list
@@ -21,9 +21,9 @@ from ssh_session_gc.core.text import counted, printable
 from ssh_session_gc.core.times import format_duration, format_instant
 from ssh_session_gc.kube import lenient
 from ssh_session_gc.kube.errors import Malformed
-from ssh_session_gc.kube.pods import owner_pod, session_of
-from ssh_session_gc.kube.wire import Pod, Workload
-from ssh_session_gc.kube.workloads import selector_of
+from ssh_session_gc.kube.pods import any_pod, owner_pod, session_of
+from ssh_session_gc.kube.wire import Pod
+from ssh_session_gc.kube.workloads import Maker, replicas_of
 from ssh_session_gc.preview import dump_logs
 from ssh_session_gc.preview.elsewhere import hint
 from ssh_session_gc.preview.objects import PRINT, Found, Objects, find
@@ -99,34 +99,31 @@ def _owners(objects: Objects, source: str, settings: Settings, sessions: list[Se
     owner, selector, namespace = settings.owner, settings.owner_selector, settings.owner_namespace
     if not settings.policy.ownerless:
         return Owners()
-    replicas = 1
+    replicas, known = 1, Owners()
     if owner is not None:
         found = objects.workloads.get((owner.kind, owner.namespace, owner.name))
         if found is None:
             return Owners(unknown=f"{owner} is not in {source} (--owner)")
         try:
-            selector = selector_of(_convert(found, Workload))
+            selector, container = replicas_of(_convert(found, Maker))
         except Malformed as error:
             return Owners(unknown=f"{owner} cannot be read: {error}")
-        replicas = _replicas(found)
+        replicas, known = _replicas(found), known.named(container)
     chosen = _select(objects.pods, namespace, selector, "--owner-selector")
     if replicas and not chosen:
         # The file lacks the owner's Pods, which does not mean that they have ended.
         return Owners(unknown=f"{source} holds no Pod in namespace {namespace} that matches {selector}")
     try:
-        pods = [owner_pod(_convert(found, Pod), settings.owner_container) for found in chosen]
-        known = Owners().listed(pods, at)
-        # A session's creator may be a Pod that the selector does not match; the daemon looks for it as well.
-        stamps = {session.stamp_uid for session in sessions}
-        names = {found.name for found in chosen}
-        unseen = needs_full_list(sessions, known, settings.policy.clock_tolerance)
-        for found in objects.pods:
-            if found.namespace != namespace or found.name in names:
-                continue
-            if found.content["metadata"].get("uid") in stamps or unseen:
-                pod = _convert(found, Pod)
-                if pod.metadata.uid in stamps or runs_owner(pod, known, settings):
-                    known = known.saw(owner_pod(pod, settings.owner_container), at)
+        names = known.containers
+        pods = [owner_pod(_convert(found, Pod), settings.owner_container, names) for found in chosen]
+        known = known.listed(pods, at)
+        if needs_full_list(sessions, known):
+            # A session's creator may be a Pod that the selector does not match; the daemon looks for it as well.
+            stamps = {session.stamp_uid for session in sessions}
+            selected = {found.name for found in chosen}
+            there = [each for each in objects.pods if each.namespace == namespace and each.name not in selected]
+            others = [any_pod(msgspec.json.encode(each.content)) for each in there]
+            known = with_unselected(known, others, stamps, settings, at)
     except Malformed as error:
         return Owners(unknown=f"an owner Pod cannot be read: {error}")
     return known

@@ -105,14 +105,15 @@ async def _owners(api: Api, settings: Settings, sessions: Sequence[Session]) -> 
         return Owners()
     owner = settings.owner
     try:
-        selector = await retried(reads.find_selector, api, settings)
+        selector, container = await retried(reads.find_replicas, api, settings)
         if not selector:
             return Owners(unknown=f"{owner} was not found (--owner)")
-        pods = await retried(reads.list_owner_pods, api, settings, selector)
+        known = Owners().named(container)
+        pods = await retried(reads.list_owner_pods, api, settings, selector, known.containers)
         if owner is None and not pods:
             where = f"namespace {settings.owner_namespace} matches {selector}"
             return Owners(unknown=f"no Pod in {where} (--owner-selector, --owner-namespace)")
-        return await retried(reads.look_up, api, settings, Owners().listed(pods, api.time.now()), sessions)
+        return await retried(reads.look_up, api, settings, known.listed(pods, api.time.now()), sessions)
     except (ApiError, Unreachable, Malformed) as error:
         return Owners(unknown=f"the owners cannot be read: {error}")
 
