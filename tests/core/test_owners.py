@@ -1,13 +1,16 @@
 """Incarnations: how they follow from what Pods say over time."""
 
+import math
+
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from ssh_session_gc.core.model import OwnerState
 from ssh_session_gc.core.owners import REMEMBERED, Gap, OwnerPod, Owners, Span, confirmed
-from ssh_session_gc.core.ownership import ownership
+from ssh_session_gc.core.ownership import needs_full_list, ownership
 from tests.builders import TOLERANCE, T, owner_pod, owners_of, session
-from tests.core.strategies import known_owners, owner_pods
+from tests.core.strategies import instants, known_owners, owner_pods
 
 
 def states(owners: Owners) -> list[tuple[str, float, float | None]]:
@@ -187,6 +190,84 @@ def test_what_has_ended_stays_ended(owners: Owners, seen: OwnerPod) -> None:
     assert all(not o.alive for o in after.owners if o.pod_uid == "pod-a")
     assert all(o.finished is not None for o in after.owners if not o.alive)
     assert all(o.finished is None for o in after.owners if o.alive)
+
+
+UNSAID = [Span(T + 5, None), Span(None, None)]
+"""Ends without a time, as of a container that its kubelet has lost sight of (ContainerStatusUnknown)."""
+
+
+@pytest.mark.parametrize("lost", UNSAID)
+def test_the_successor_of_one_whose_end_was_not_dated_may_have_started_since_that_one_was_alive(lost: Span) -> None:
+    owners = owners_of(owner_pod(running=T + 5), at=T + 10).saw(owner_pod(terminated=lost), T + 100)
+    successor = next(owner for owner in owners.owners if owner.alive)
+    assert successor.earliest_start == T + 5
+    # It runs since long before its status says so, and a session of its own is older than when the end was seen.
+    assert ownership(session(T + 60), owners, TOLERANCE).since is None
+    # Whoever was in the one before keeps the whole grace.
+    ended = [owner.finished for owner in owners.owners if not owner.alive]
+    assert ended
+    assert set(ended) == {T + 100}
+    running = owners.saw(owner_pod(running=T + 50, last=lost), T + 101)
+    assert ownership(session(T + 60), running, TOLERANCE).since is None
+
+
+@pytest.mark.parametrize("lost", [*UNSAID, Span(None, T + 3)])
+def test_the_successor_of_one_whom_nobody_saw_may_be_as_old_as_its_pod(lost: Span) -> None:
+    owners = owners_of(owner_pod(terminated=lost), at=T + 100)
+    successor = next(owner for owner in owners.owners if owner.alive)
+    assert successor.earliest_start == (lost.finished or lost.started or T)
+
+
+def test_who_waits_says_nothing_of_when_the_one_before_ended() -> None:
+    # A status that tells of no end at all; and the run and its Pod are of the same second.
+    owners = owners_of(owner_pod(running=T), at=T + 10).saw(owner_pod(), T + 100)
+    assert [owner.finished for owner in owners.owners if not owner.alive] == [T + 100]
+
+
+@given(known_owners(), instants, st.sampled_from([None, T + 1, T + 300]), st.booleans())
+def test_no_session_is_lost_to_an_end_that_was_not_dated(
+    owners: Owners, created: float, started: float | None, last: bool
+) -> None:
+    """Whatever came before, and whatever is left in the status: one that may be restarted may own all that is newer
+    than whoever was seen to run."""
+    lost = Span(started, None)
+    seen = owner_pod("pod-a", last=lost) if last else owner_pod("pod-a", terminated=lost)
+    before = [o.earliest_start for o in owners.owners if o.pod_uid == "pod-a" and o.state is not OwnerState.STARTING]
+    after = owners.saw(seen, T + 1000)
+    if created >= max([T, started or T, *before]):
+        assert ownership(session(created, "pod-a"), after, TOLERANCE).since is None
+
+
+@pytest.mark.parametrize(("never_run", "earliest"), [(-math.inf, T), (T - 5, T), (T + 50, T + 50)])
+def test_one_that_has_never_run_owns_nothing_from_before_that_was_certain(never_run: float, earliest: float) -> None:
+    (owner,) = owners_of(owner_pod(never_run=never_run), at=T + 100).owners
+    assert (owner.state, owner.earliest_start) == (OwnerState.STARTING, earliest)
+    # It starts, and its status tells: what was certain does not matter any more.
+    (owner,) = owners_of(owner_pod(never_run=never_run), at=T + 100).saw(owner_pod(running=T + 9), T + 200).owners
+    assert owner.earliest_start == T + 9
+
+
+def test_what_has_no_node_owns_nothing_until_it_has_one() -> None:
+    unplaced = owner_pod(never_run=math.inf)
+    assert owners_of(unplaced, at=T + 100).owners == ()
+    # What was thought to start has not ended: it never was.
+    assert owners_of(owner_pod(), at=T).saw(unplaced, T + 1).owners == ()
+    (owner,) = owners_of(unplaced, at=T + 100).saw(owner_pod(), T + 200).owners
+    assert (owner.state, owner.earliest_start) == (OwnerState.STARTING, T)
+
+
+def test_memory_of_those_whose_end_nobody_saw_is_bounded() -> None:
+    owners = owners_of(owner_pod("ended", terminated=Span(T, T + 1), terminating=True))
+    for n in range(REMEMBERED + 50):
+        owners = owners.saw(owner_pod(f"p{n}", running=T + n), T + n + 1).lost(f"p{n}", T + n + 2)
+    unconfirmed = {owner.pod_uid for owner in owners.owners if not owner.confirmed}
+    assert unconfirmed == {f"p{n}" for n in range(50, REMEMBERED + 50)}
+    # They take the place of none whose end is known.
+    assert "ended" in {owner.pod_uid for owner in owners.owners}
+    # Whoever of them lives on is looked for by the name of its container, and by the stamps that it made.
+    assert owners.containers == ("containerssh",)
+    assert needs_full_list([session(T, "p0")], owners)
+    assert needs_full_list([session(T)], owners)
 
 
 def test_the_names_of_the_owner_container_are_kept_in_their_order() -> None:

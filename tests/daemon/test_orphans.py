@@ -1,11 +1,14 @@
 """What left an orphan for ever once, or for too long."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from ssh_session_gc.kube.errors import ApiError
 from ssh_session_gc.sandbox import Fault
-from ssh_session_gc.sandbox.api.objects import PODS
-from tests.daemon.scene import OWNERS, Scene, label, restricted_scene, scene
+from ssh_session_gc.sandbox.api.objects import DEPLOYMENTS, NODES, PODS
+from tests.daemon.scene import OWNERS, SESSIONS, Scene, label, restricted_scene, scene
 from tests.support import advance, eventually
 
 
@@ -147,3 +150,31 @@ async def test_a_pod_that_cannot_be_read_and_may_be_an_owner_holds_up_and_is_sai
         await advance(60)
         await s.collected(alice="Ownerless")
         assert s.gc.value("owner_known") == 1
+
+
+@pytest.mark.parametrize("trouble", ["image", "room"])
+async def test_a_replica_that_never_ran_keeps_no_orphans_of_the_others(tmp_path: Path, trouble: str) -> None:
+    async with scene(tmp_path) as s:
+        before = s.world.containerssh.replicas[0].process.pod
+        if trouble == "image":
+
+            def change(deployment: dict[str, Any]) -> None:
+                deployment["spec"]["template"]["spec"]["containers"][0]["image"] = "x:missing"
+
+            s.world.store.update(DEPLOYMENTS, OWNERS, "containerssh", change)
+        else:
+            for name in s.world.kubelets:
+                s.world.store.update(NODES, None, name, lambda node: node["spec"].update(unschedulable=True))
+            s.world.scale(2)
+        await advance(30)
+        # The rollout has come to a halt, and the old replica serves on, and then dies.
+        assert len(s.world.store.list(PODS, OWNERS)) == 2
+        alice = s.world.open("alice", replica=0)
+        node = s.world.store.get(PODS, OWNERS, before)["spec"]["nodeName"]
+        s.world.store.update(PODS, SESSIONS, alice.name, lambda pod: pod["spec"].update(nodeName=node))
+        await advance(30)
+        s.world.scale(1)
+        s.world.store.delete(PODS, OWNERS, before, grace=0)
+        await advance(300)
+        await s.collected(alice="Ownerless")
+        assert not alice.creator.alive

@@ -386,6 +386,43 @@ def test_by_how_much_a_clock_is_ahead(written: dict[str, Any], told: dict[str, A
     assert pods.owner_pod(pod, "shell").clock_ahead == ahead
 
 
+UNPLACED = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
+WAITS = {"waiting": {"reason": "ImagePullBackOff"}}
+
+
+@pytest.mark.parametrize(
+    ("told", "until"),
+    [
+        ({}, T + 4 - pods.STATUS_LAG),
+        ({"restarts": 1}, -math.inf),
+        ({"last": LOST}, -math.inf),
+        ({"last": LOST, "state": None}, -math.inf),
+        ({"state": {}}, -math.inf),
+        ({"state": None}, -math.inf),
+        ({"state": RUNNING}, -math.inf),
+        ({"state": LOST}, -math.inf),
+        ({"metadata": {}}, -math.inf),  # nobody says when that was written
+    ],
+)
+def test_until_when_a_container_has_certainly_never_run(told: dict[str, Any], until: float) -> None:
+    said: dict[str, Any] = {"state": WAITS, "metadata": written_at("02", "04")} | told
+    assert owner_of(**said).never_run == until
+
+
+@pytest.mark.parametrize(
+    ("told", "until"),
+    [
+        ({}, math.inf),
+        ({"conditions": []}, -math.inf),  # the scheduler has not looked at it, or is none that says so
+        ({"conditions": [UNPLACED[0] | {"status": "Unknown"}]}, -math.inf),
+        ({"phase": "Running"}, -math.inf),
+    ],
+)
+def test_what_has_no_node_has_never_run(told: dict[str, Any], until: float) -> None:
+    said = {"phase": "Pending", "conditions": UNPLACED, "containerStatuses": None} | told
+    assert owner_pod(wire_pod(status=said), "").never_run == until
+
+
 def test_the_owner_container_is_the_first_of_its_names_that_the_pod_has() -> None:
     meshed = wire_pod(spec={"containers": [{"name": "mesh"}, {"name": "containerssh"}, {"name": "sshd"}]})
     assert owner_pod(meshed, "", ("old", "sshd")).container == "sshd"

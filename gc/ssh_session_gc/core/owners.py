@@ -13,8 +13,11 @@ the container's status                         incarnation  from, until
 behind the kubelet's back                                   on a node that is cut off
 ``state.running`` in phase Succeeded, Failed   Ended        ``startedAt``, until it was first seen so
 ``state.terminated``                           Ended        ``startedAt``, until ``finishedAt``, or first seen so
-the same, and its Pod goes on                  Starting     besides: the end of the one before
+the same, and its Pod goes on                  Starting     besides: the end of the one before; where that was not
+                                                            said, its start
 ``state.waiting``, or no status yet            Starting     the Pod's creation, or the end of the one before
+the same, and it has certainly never run       Starting     until when that is certain
+no status, as its Pod has no node yet          none         nobody could run it
 ``lastState.terminated``                       Ended        a restart in place keeps the Pod, and holds only one
 no longer in the status                        Ended        until its successor started
 the Pod is gone                                Ended        until then, unconfirmed: it may only have lost its label
@@ -35,8 +38,9 @@ from ssh_session_gc.core.gauge import Idle
 from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Run
 
 REMEMBERED = 256
-"""Ended incarnations kept in memory. Forgetting older ones can only move ``since`` of sessions that have been
-without an owner for long."""
+"""Ended incarnations kept in memory, and as many of those whose end nobody saw. Forgetting older ones can only move
+``since`` of sessions that have been without an owner for long: whoever lives on is found by the last look, which
+knows Pods by their owner container (``ownership.needs_full_list``)."""
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
@@ -73,6 +77,8 @@ class OwnerPod(msgspec.Struct, frozen=True, gc=False):
     """Seconds by which its node's clock is known to run ahead of the API server's."""
     address: str = ""
     """Its IP address, "" where it has none (yet)."""
+    never_run: float = -math.inf
+    """Until when its container has certainly never run; infinity where it has no node yet, which could run it."""
 
 
 class Gap(NamedTuple):
@@ -207,7 +213,18 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
             pod.name, pod.uid, pod.container, state, start, started, max(finished, start), ending, first
         )
 
-    told = [ended(s.started, s.finished, s.ending) for s in (pod.last, pod.terminated) if s is not None]
+    def over(run: Span) -> float:
+        """The earliest moment at which this run can have been over, and the next one begin."""
+        if run.finished is not None:
+            return earliest(run.finished)
+        # When it was first seen to be over says nothing: the next one may have run by then. Only that it had begun is
+        # certain, and so had whoever was seen to run before.
+        starts = [o.earliest_start for o in before if o.state is not OwnerState.STARTING]
+        return max(starts, default=pod.created) if run.started is None else max([earliest(run.started), *starts])
+
+    unplaced = pod.never_run == math.inf
+    spans = [span for span in (pod.last, pod.terminated) if span is not None]
+    told = [ended(span.started, span.finished, span.ending) for span in spans]
     if pod.running is not None and pod.final:
         told.append(ended(pod.running, None, "its Pod is over"))
     elif pod.running is not None:
@@ -218,18 +235,19 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
                 pod.name, pod.uid, pod.container, state, start, pod.running, first=pod.first, address=pod.address
             )
         )
-    elif not (pod.final or (pod.terminating and pod.terminated)):
+    elif not (pod.final or unplaced or (pod.terminating and pod.terminated)):
         # Waiting, without a status, or terminated with a restart to come. The next incarnation may be up
         # before its status says so, and cannot be older than the end of the one before it.
-        start = max([pod.created, *(earliest(o.finished) for o in told if o.finished is not None)])
+        start = max([pod.created, pod.never_run, *map(over, spans)])
         told.append(Incarnation(pod.name, pod.uid, pod.container, OwnerState.STARTING, start))
 
     starts = {o.started for o in told}
     for prior in before:
-        if prior.started in starts or (told and prior.state is OwnerState.STARTING):
+        if prior.started in starts or ((told or unplaced) and prior.state is OwnerState.STARTING):
             continue  # told better now; and what was starting is what runs now, or never ran
-        # Its end was in a status that has been overwritten. It had ended when its successor started.
-        later = (o for o in told if o.started is None or prior.started is None or o.started > prior.started)
+        # Its end was in a status that has been overwritten. It had ended when its successor started, if that is said.
+        begun = [o for o in told if o.started is not None]
+        later = (o for o in begun if prior.started is None or (o.started or 0.0) > prior.started)
         successors = [o.earliest_start for o in later if o.earliest_start >= prior.earliest_start]
         told.append(_ended(prior, min(successors, default=at), "restarted"))
     return tuple(sorted(told, key=lambda o: (o.earliest_start, o.alive)))
@@ -249,14 +267,16 @@ def _ended(owner: Incarnation, at: float, ending: str, *, confirmed: bool = True
 
 
 def _pruned(owners: tuple[Incarnation, ...]) -> tuple[Incarnation, ...]:
-    # One whose end nobody saw may live on: it is kept until somebody has looked.
-    ended = [o for o in owners if not o.alive and o.confirmed]
+    # One whose end nobody saw may live on, however many others have ended since.
+    gone = _excess([o for o in owners if not o.alive and o.confirmed])
+    gone |= _excess([o for o in owners if not o.alive and not o.confirmed])
+    return tuple(o for o in owners if id(o) not in gone) if gone else owners
+
+
+def _excess(ended: list[Incarnation]) -> set[int]:
+    """Those that ended first, of more than are remembered."""
     excess = len(ended) - REMEMBERED
-    if excess <= 0:
-        return owners
-    oldest = sorted(ended, key=lambda o: o.finished or 0.0)[:excess]
-    gone = {id(o) for o in oldest}
-    return tuple(o for o in owners if id(o) not in gone)
+    return {id(o) for o in sorted(ended, key=lambda o: o.finished or 0.0)[:excess]} if excess > 0 else set()
 
 
 def confirmed(known: Owners, pod_uid: str, at: float) -> Owners:

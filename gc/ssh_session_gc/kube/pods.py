@@ -28,6 +28,7 @@ from ssh_session_gc.kube.shells import FINAL, shell, status_of
 from ssh_session_gc.kube.wire import (
     Annotations,
     Container,
+    ContainerStatus,
     Labels,
     Pod,
     State,
@@ -43,6 +44,9 @@ _FALSE = frozenset(("", "0", "f", "false", "n", "no", "off"))
 _PHASES = {phase: phase for phase in ("Pending", "Running", "Succeeded", "Failed", "Unknown")}
 OWNER_CONTAINER = "containerssh"
 """The container in which ContainerSSH runs, unless an operator names another."""
+STATUS_LAG = 120.0
+"""Seconds for which what a kubelet writes may be out of date. It writes the latest that it knows, within seconds, but
+what it knows is from before the work that it is at: a long pull, a hook, a request that it has to repeat."""
 LONGEST = LONGEST_NAME + 1
 """Characters that are looked at of what should be a name or uid: one more than either may have."""
 
@@ -232,7 +236,24 @@ def owner_pod(pod: Pod, wanted: str, names: Sequence[str] = ()) -> OwnerPod:
         unreachable=_unreachable(pod),
         clock_ahead=_clock_ahead(pod),
         address=_address(pod.status.pod_ip),
+        never_run=_never_run(pod, found),
     )
+
+
+def _never_run(pod: Pod, found: ContainerStatus | None) -> float:
+    """Until when the container has certainly never run; see ``OwnerPod``.
+
+    What the kubelet says is as old as its writing, and may have been out of date by then. A Pod that has no node yet,
+    which the scheduler says, has nobody who could run it.
+    """
+    if found is None:
+        scheduled = next((c.status for c in pod.status.conditions or () if c.type == "PodScheduled"), "")
+        return math.inf if pod.status.phase == "Pending" and scheduled == "False" else -math.inf
+    state, last = found.state or State(), found.last_state or State()
+    if state.waiting is None or state.running or state.terminated or last != State() or found.restart_count:
+        return -math.inf
+    written = _written(pod)
+    return -math.inf if written is None else written.timestamp() - STATUS_LAG
 
 
 def _address(text: str | None) -> str:
