@@ -86,3 +86,8 @@ class Settings:
     """0 means no limit."""
     lease: LeaseRef | None = None
     """None without an election: this is the only replica."""
+
+    @property
+    def shared_namespace(self) -> bool:
+        """Whether sessions lie where ContainerSSH runs, so that a selector may match both."""
+        return self.session_namespace == self.owner_namespace

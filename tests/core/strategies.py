@@ -41,6 +41,7 @@ def sessions(draw: st.DrawFn) -> Session:
         persistent=draw(st.sampled_from([False, False, False, True])),
         ttl=draw(st.none() | st.sampled_from([1.0, 45.0, 90000.0])),
         stamp_uid=draw(st.sampled_from(["", *UIDS, "pod-unseen"])),
+        foreign=draw(st.sampled_from([False, False, False, True])),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ssh_session_gc.preview.check_logs import LONGEST_READ
 from ssh_session_gc.preview.permissions import Finding, Mark, needs
 from ssh_session_gc.sandbox import Fault, Identity, PolicyRule, Program, World
 from ssh_session_gc.sandbox.api.objects import CRONJOBS, LEASES, NAMESPACES, PODS
+from ssh_session_gc.sandbox.containerssh.layouts import ARTICLE
 from ssh_session_gc.settings import LeaseRef, OwnerRef, Settings
 from tests.builders import new_pod
 from tests.preview.test_snapshot import reach
@@ -377,3 +379,24 @@ async def test_where_the_shell_is_taken_to_be(tmp_path: Path) -> None:
         assert doubt.mark is Mark.OPEN
         named = [what for _, what, _ in await findings(world, tmp_path, session_container="shell")]
         assert "the shell is taken to be in container shell: shell" in named
+
+
+async def test_a_selector_that_matches_containerssh_as_well(tmp_path: Path) -> None:
+    async with cluster() as world:
+        await lively(world)
+        found = dict(
+            await bad(world, tmp_path, session_namespace="containerssh", session_selector="app=containerssh")
+        )
+        said = "\n".join(found)
+        assert (
+            "app=containerssh matches 2 Pods beside ContainerSSH that it has not made, such as containerssh-" in said
+        )
+        assert "app=containerssh matches 2 Pods of ContainerSSH's own, such as containerssh-" in said
+
+
+async def test_sessions_beside_containerssh_are_sessions(tmp_path: Path) -> None:
+    async with cluster(layout=replace(ARTICLE, session_namespace="containerssh")) as world:
+        await lively(world)
+        said = "\n".join(what for what, _ in await bad(world, tmp_path, session_namespace="containerssh"))
+        assert "ContainerSSH's own" not in said
+        assert "has not made" not in said

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from ssh_session_gc.core.evidence import NO_SESSION
 from ssh_session_gc.core.model import Action, Reason, Verdict
 from ssh_session_gc.core.plan import make
+from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.preview import dump
 from ssh_session_gc.sandbox import Replay
 from ssh_session_gc.settings import DryRun, OwnerRef
@@ -84,6 +86,14 @@ def test_another_workload_selector_and_namespace() -> None:
     assert told(planned(text(*SESSIONS, *OWNERS), **by_label)) == expected
     assert not planned(CRASH, session_selector="!containerssh_connection_id").rows
     assert len(planned(CRASH, session_selector="containerssh_username in (bob, dave)").rows) == 2
+
+
+def test_containerssh_s_own_pods_are_no_sessions() -> None:
+    together: dict[str, Any] = {"session_namespace": "containerssh", "session_selector": "app=containerssh"}
+    for data in (CRASH, text(*OWNERS)):  # with the workload, and where nobody knows who the owners are
+        plan = planned(data, **together, policy=Policy(max_age=1.0))
+        assert plan.rows
+        assert {(row.verdict.action, row.evidence) for row in plan.rows} == {(Action.KEEP, NO_SESSION)}
 
 
 def test_a_creator_that_the_selector_does_not_match_is_found() -> None:

@@ -49,9 +49,8 @@ BACKLOG = 2.0
 
 def session_pods(settings: Settings) -> Collection[Session]:
     """The session Pods."""
-    return Collection(
-        PODS, settings.session_namespace, sessions(settings.session_container), labels=settings.session_selector
-    )
+    decoder = sessions(settings.session_container, shared=settings.shared_namespace)
+    return Collection(PODS, settings.session_namespace, decoder, labels=settings.session_selector)
 
 
 class SessionPods(Source):

@@ -7,10 +7,14 @@ somebody else's that it quotes was made printable where it was decoded.
 from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import KEEP, Action, Session, Verdict
 from ssh_session_gc.core.owners import Owners
+from ssh_session_gc.core.ownership import is_owner
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules import ownerless
 from ssh_session_gc.core.rules.judge import RULE_OF
 from ssh_session_gc.core.rules.rule import Case, Known
+
+NO_SESSION = "no session: it is ContainerSSH's own Pod, or lies beside it without the label of those that it makes"
+"""What is said of a Pod that may be ContainerSSH itself."""
 
 
 def evidence(
@@ -24,6 +28,8 @@ def evidence(
     """The reason for the verdict, with the facts that led to it."""
     if session.keep:
         return "exempt by its annotation ssh-session-gc/keep"
+    if is_owner(session, owners):
+        return NO_SESSION
     if session.persistent and verdict.reason is None and session.deletion is None:
         return "exempt as it is persistent: ContainerSSH keeps it on purpose"
     case = Case(session, Known(owners, verdict.ownership, connection), policy, now)

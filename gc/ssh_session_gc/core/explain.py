@@ -7,10 +7,10 @@ Does not decide anything, and does not know how it is shown (``preview``).
 from typing import NamedTuple
 
 from ssh_session_gc.core.connections import UNHEARD, Connection, Presence, presence
-from ssh_session_gc.core.evidence import evidence
+from ssh_session_gc.core.evidence import NO_SESSION, evidence
 from ssh_session_gc.core.model import KEEP, Incarnation, OwnerState, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
-from ssh_session_gc.core.ownership import by_log
+from ssh_session_gc.core.ownership import by_log, is_owner
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import RULES, judge
 from ssh_session_gc.core.rules.rule import NEVER, Case, Known, Rule
@@ -103,6 +103,8 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
 def _exempt(case: Case) -> list[str]:
     session, policy = case.session, case.policy
     found = ["its annotation ssh-session-gc/keep exempts it from every rule"] if session.keep else []
+    if is_owner(session, case.known.owners):
+        found.append(NO_SESSION)
     if session.spared:
         until = case.at(session.created + policy.max_ttl)
         found.append(

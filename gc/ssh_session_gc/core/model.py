@@ -65,6 +65,9 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     """ContainerSSH keeps it on purpose (``mode: persistent``), whether or not somebody is in it."""
     attached: bool = False
     """Its user's program is the container itself (``mode: session``), so one connection may have several."""
+    foreign: bool = False
+    """It lies where ContainerSSH runs, without the label that ContainerSSH puts on every Pod that it makes: it may be
+    ContainerSSH itself."""
     dated: float | None = None
     """When it was created by the API server's clock before that was set; None while it was not. What owners tell is
     dated by nodes' clocks, which were set at other times, or never."""

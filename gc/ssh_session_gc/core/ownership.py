@@ -59,6 +59,11 @@ def ownership(session: Session, known: Owners, tolerance: float, connection: Con
     return Ownership(last, since, exact)
 
 
+def is_owner(session: Session, known: Owners) -> bool:
+    """Whether it is a Pod of ContainerSSH's own, or may be: no session, whatever matches it."""
+    return session.foreign or session.uid in known.by_pod
+
+
 def by_log(session: Session, known: Owners, connection: Connection, tolerance: float) -> Ownership | None:
     """The ownership by the incarnation whose log names the session's connection; None where no log tells it.
 

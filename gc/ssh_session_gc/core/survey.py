@@ -56,7 +56,7 @@ def session_state(session: Session, verdict: Verdict, now: float) -> SessionStat
     """Where the session stands at ``now``, for the ``sessions`` gauge."""
     if session.deletion is not None:
         return SessionState.STUCK if now > session.deletion + STUCK_AFTER else SessionState.TERMINATING
-    if session.keep or (session.persistent and verdict.reason is None):
+    if session.keep or session.foreign or (session.persistent and verdict.reason is None):
         return SessionState.EXEMPT
     if verdict.action is Action.COLLECT or verdict.reason not in (None, Reason.OVER_AGE):
         return SessionState.WAITING

@@ -19,6 +19,7 @@ from ssh_session_gc.daemon.contradictions import Contradictions
 from ssh_session_gc.daemon.election import Elector
 from ssh_session_gc.daemon.events import Recorder
 from ssh_session_gc.daemon.health import Health
+from ssh_session_gc.daemon.mistaken import Mistaken
 from ssh_session_gc.kube.client import Api
 from ssh_session_gc.kube.errors import ApiError, Unreachable
 from ssh_session_gc.kube.reflector import SILENCE
@@ -51,6 +52,7 @@ class Daemon:
         self.collector = Collector(self.cluster, api, settings, metrics, self._recorder, self.elector)
         self.contradictions = Contradictions(self.cluster, settings, metrics)
         self.certainty = Certainty(api.time, metrics)
+        self.mistaken = Mistaken(self.cluster, settings)
         self.health = Health(self.cluster, metrics)
         self.server = Server(metrics.registry, self.health.healthy, self.health.ready)
         metrics.watch(self.collector.survey)

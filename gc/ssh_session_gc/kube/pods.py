@@ -51,8 +51,9 @@ LONGEST = LONGEST_NAME + 1
 """Characters that are looked at of what should be a name or uid: one more than either may have."""
 
 
-def session_of(pod: Pod, container: str = "") -> Session:
-    """The session that this Pod is. ``container``: see ``session_container``.
+def session_of(pod: Pod, container: str = "", *, shared: bool = False) -> Session:
+    """The session that this Pod is. ``container``: see ``session_container``. ``shared``: its namespace is that of
+    ContainerSSH as well, so that it may be no session at all (``Session.foreign``).
 
     Annotations that cannot be read are named in ``invalid``. Whoever wrote ``keep`` or ``ttl`` meant something: where
     that cannot be read, the session is spared (``Session.spared``), or its limit is the longest that there is.
@@ -97,6 +98,7 @@ def session_of(pod: Pod, container: str = "") -> Session:
         invalid=invalid,
         persistent=bool(labels.connection_id) and not _generated(meta.name, meta.generate_name),
         attached=any(container.stdin_once for container in pod.spec.containers),
+        foreign=shared and not labels.connection_id,
     )
 
 
@@ -142,10 +144,10 @@ def _name(text: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def sessions(container: str) -> Decoder[Session]:
-    """Reads Pods and keeps the sessions that they are: a tenth of what a Pod takes. ``container``: see
-    ``session_container``."""
-    return Decoder(Pod, partial(session_of, container=container))
+def sessions(container: str, *, shared: bool = False) -> Decoder[Session]:
+    """Reads Pods and keeps the sessions that they are: a tenth of what a Pod takes. ``container``, ``shared``: see
+    ``session_of``."""
+    return Decoder(Pod, partial(session_of, container=container, shared=shared))
 
 
 WHOLE_PODS = Decoder(Pod)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from ssh_session_gc.cluster import reads
 from ssh_session_gc.cluster.owner_pods import selected_pods
+from ssh_session_gc.cluster.sessions import session_pods
 from ssh_session_gc.core.model import OwnerState
 from ssh_session_gc.core.owners import OwnerPod, Owners
 from ssh_session_gc.core.text import counted, printable
@@ -43,12 +44,27 @@ async def check_owners(api: Api, settings: Settings) -> AsyncIterator[Finding]:
         return
     for finding in _pods(settings, selector, found):
         yield finding
+    if (both := await _sessions_too(api, settings, found)) is not None:
+        yield both
     async for finding in check_logs(api, settings, filter(_runs, found)):
         yield finding
     # As the daemon does, which asks no node that does not report.
     owners = Owners().listed(found, api.time.now()).owners
     async for finding in check_metrics(settings, (owner for owner in owners if owner.state is OwnerState.RUNNING)):
         yield finding
+
+
+async def _sessions_too(api: Api, settings: Settings, found: Sequence[OwnerPod]) -> Finding | None:
+    """Whether the sessions' selector matches owners as well."""
+    if not settings.shared_namespace:
+        return None
+    uids = {session.uid for session in (await list_all(api, session_pods(settings))).items}
+    both = [owner.name for owner in found if owner.uid in uids]
+    if not both:
+        return None
+    what = f"{settings.session_selector} matches {counted(len(both), 'Pod')} of ContainerSSH's own, such as {both[0]}"
+    todo = "check --session-selector, and the labels of both"
+    return Finding(Mark.BAD, f"{what}: no session, and never collected", todo)
 
 
 def _no_pods(settings: Settings, selector: str) -> Finding:

@@ -22,6 +22,8 @@ from ssh_session_gc.preview.elsewhere import elsewhere, missed
 from ssh_session_gc.preview.permissions import Finding, Mark
 from ssh_session_gc.settings import Settings
 
+OWN_LABEL = f"--session-selector {CONNECTION_ID} matches whatever ContainerSSH made"
+
 
 async def check_sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]:
     """Whether there are sessions, what they carry, and whether the limits fit to them."""
@@ -33,12 +35,16 @@ async def check_sessions(api: Api, settings: Settings) -> AsyncIterator[Finding]
             raise
         yield Finding(Mark.BAD, f"the selector is not one: {error.message}", "check --session-selector")
         return
-    sessions = [session_of(pod, settings.session_container) for pod in pods]
+    shared = settings.shared_namespace
+    sessions = [session_of(pod, settings.session_container, shared=shared) for pod in pods]
+    if foreign := [session.name for session in sessions if session.foreign]:
+        what = f"{selector} matches {counted(len(foreign), 'Pod')} beside ContainerSSH that it has not made"
+        yield Finding(Mark.BAD, f"{what}, such as {foreign[0]}: no session, and never collected", OWN_LABEL)
     if sessions:
         yield Finding(Mark.GOOD, f"{selector} matches {counted(len(sessions), 'Pod')} in namespace {namespace}")
         if others := await missed(api, settings, sessions):
             what = f"{selector} misses {counted(others, 'Pod')} of ContainerSSH's in namespace {namespace}"
-            yield Finding(Mark.BAD, what, f"--session-selector {CONNECTION_ID} matches whatever ContainerSSH made")
+            yield Finding(Mark.BAD, what, OWN_LABEL)
         yield _container(pods, settings.session_container)
     elif others := len((await list_all(api, replace(session_pods(settings), labels=""))).items):
         todo = "check --session-selector, and the labels in ContainerSSH's kubernetes.pod.metadata.labels"

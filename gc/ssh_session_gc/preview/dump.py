@@ -58,7 +58,8 @@ def read(
         raise CannotRead(f"{source} holds no Pod{held}: {PRINT}")
     moment = now if at is None else at
     pods, remarks = _sessions(objects, source, settings)
-    sessions = [session_of(pod, settings.session_container) for pod in pods]
+    shared = settings.shared_namespace
+    sessions = [session_of(pod, settings.session_container, shared=shared) for pod in pods]
     owners = _owners(objects, source, settings, sessions, moment)
     if others:
         remarks.append(f"left aside, as they play no part: {others}")

@@ -4,13 +4,14 @@ import msgspec
 from hypothesis import given
 
 from ssh_session_gc.core.connections import UNHEARD
+from ssh_session_gc.core.evidence import NO_SESSION, evidence
 from ssh_session_gc.core.model import Action, Reason, Session
 from ssh_session_gc.core.owners import Owners
 from ssh_session_gc.core.ownership import ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.judge import judge, needs_fresh_read
 from tests.builders import ALIVE, NOBODY, TOLERANCE, T, owner_pod, owners_of, session
-from tests.core.strategies import instants, known_owners, policies, sessions
+from tests.core.strategies import instants, known_owners, moments, policies, sessions
 
 
 @given(sessions(), known_owners(), policies, instants, instants)
@@ -95,3 +96,16 @@ def test_owners_are_read_afresh_only_before_somebody_dies_of_having_none() -> No
         found = judge(s, owners, Policy(), T + 60)
         assert found.reason is reason
         assert needs_fresh_read(s, found, owners, Policy(), UNHEARD) is fresh
+
+
+@given(sessions(), known_owners(), policies, moments)
+def test_what_may_be_containerssh_itself_is_never_collected(
+    s: Session, owners: Owners, policy: Policy, at: float
+) -> None:
+    beside = msgspec.structs.replace(s, foreign=True)
+    assert judge(beside, owners, policy, at).action is Action.KEEP
+    assert evidence(beside, judge(beside, owners, policy, at), owners, policy, at)
+    for owner in owners.owners:
+        own = msgspec.structs.replace(s, uid=owner.pod_uid)
+        assert judge(own, owners, policy, at).action is Action.KEEP
+        assert own.keep or evidence(own, judge(own, owners, policy, at), owners, policy, at) == NO_SESSION

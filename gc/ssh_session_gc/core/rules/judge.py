@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ssh_session_gc.core.connections import UNHEARD, Connection
 from ssh_session_gc.core.model import Action, Reason, Session, Verdict
 from ssh_session_gc.core.owners import Owners
-from ssh_session_gc.core.ownership import ownership
+from ssh_session_gc.core.ownership import is_owner, ownership
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules import abandoned, finished, over_age, ownerless, start_timeout
 from ssh_session_gc.core.rules.rule import NEVER, Known, Rule
@@ -33,7 +33,7 @@ def judge(session: Session, owners: Owners, policy: Policy, now: float, connecti
     Of several rules that apply, the one that was due first gives the reason. A session is due *at* its ``due``.
     """
     owned = ownership(session, owners, policy.clock_tolerance, connection) if can_tell(owners, policy) else None
-    if session.keep:
+    if session.keep or is_owner(session, owners):
         return Verdict(Action.KEEP, ownership=owned)
     due, reason, known = NEVER, None, Known(owners, owned, connection)
     for due_of, its_reason in _DUES_IF_PERSISTENT if session.persistent else _DUES:
