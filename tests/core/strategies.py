@@ -4,6 +4,8 @@ Times are whole seconds in a narrow range, so that the interesting coincidences 
 restart, due in the second of an end) come up by themselves.
 """
 
+import math
+
 from hypothesis import strategies as st
 
 from ssh_session_gc.core.model import Session
@@ -68,6 +70,7 @@ def owner_pods(draw: st.DrawFn, uid: str) -> OwnerPod:
         final=state == "terminated" and draw(st.booleans()),
         terminating=draw(st.booleans()),
         unreachable=draw(st.booleans()),
+        never_run=draw(st.sampled_from([-math.inf, created + 30, math.inf])) if state == "waiting" else -math.inf,
     )
 
 

@@ -190,6 +190,7 @@ def test_what_has_ended_stays_ended(owners: Owners, seen: OwnerPod) -> None:
     assert all(not o.alive for o in after.owners if o.pod_uid == "pod-a")
     assert all(o.finished is not None for o in after.owners if not o.alive)
     assert all(o.finished is None for o in after.owners if o.alive)
+    assert all(o.finished < math.inf for o in after.owners if o.finished is not None)
 
 
 UNSAID = [Span(T + 5, None), Span(None, None)]
@@ -249,9 +250,12 @@ def test_one_that_has_never_run_owns_nothing_from_before_that_was_certain(never_
 
 def test_what_has_no_node_owns_nothing_until_it_has_one() -> None:
     unplaced = owner_pod(never_run=math.inf)
-    assert owners_of(unplaced, at=T + 100).owners == ()
-    # What was thought to start has not ended: it never was.
-    assert owners_of(owner_pod(), at=T).saw(unplaced, T + 1).owners == ()
+    for owners in (owners_of(unplaced, at=T + 100), owners_of(owner_pod(), at=T).saw(unplaced, T + 1)):
+        assert [(owner.state, owner.earliest_start) for owner in owners.owners] == [(OwnerState.STARTING, math.inf)]
+        assert ownership(session(T + 1e6), owners, TOLERANCE).since is not None
+        # It goes, and never was: nobody waits for its end.
+        assert owners.lost("a", T + 200).owners == ()
+        assert owners.saw(owner_pod(final=True), T + 200).owners == ()
     (owner,) = owners_of(unplaced, at=T + 100).saw(owner_pod(), T + 200).owners
     assert (owner.state, owner.earliest_start) == (OwnerState.STARTING, T)
 

@@ -4,6 +4,7 @@ Knows how to take ``judge`` and ``ownership`` apart for people: a test holds wha
 Does not decide anything, and does not know how it is shown (``preview``).
 """
 
+import math
 from typing import NamedTuple
 
 from ssh_session_gc.core.connections import UNHEARD, Connection, Presence, presence
@@ -80,6 +81,8 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
     if told and told.owner is not owner:
         return False, f"the log of {case.known.connection.speaker} names its connection"
     if not told and owner.earliest_start > session.created_by + tolerance and not (session.stamp_uid and owner.first):
+        if owner.earliest_start == math.inf:
+            return False, "its Pod has no node yet"
         later = f"{format_duration(owner.earliest_start - session.created_by)} after the session was created"
         slack = f" (clock-tolerance {format_duration(tolerance)})"
         if owner.state is OwnerState.STARTING:

@@ -103,7 +103,8 @@ class Incarnation(msgspec.Struct, frozen=True, gc=False):
     container: str
     state: OwnerState
     earliest_start: float
-    """The earliest moment at which it can have created a session: its start, or the earliest start possible."""
+    """The earliest moment at which it can have created a session: its start, or the earliest start possible. Infinity
+    while its Pod has no node."""
     started: float | None = None
     finished: float | None = None
     """When it ended, or the first moment at which it had certainly ended. Set exactly when ENDED."""

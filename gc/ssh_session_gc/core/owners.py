@@ -17,7 +17,7 @@ the same, and its Pod goes on                  Starting     besides: the end of 
                                                             said, its start
 ``state.waiting``, or no status yet            Starting     the Pod's creation, or the end of the one before
 the same, and it has certainly never run       Starting     until when that is certain
-no status, as its Pod has no node yet          none         nobody could run it
+no status, as its Pod has no node yet          Starting     not before it has one: infinity
 ``lastState.terminated``                       Ended        a restart in place keeps the Pod, and holds only one
 no longer in the status                        Ended        until its successor started
 the Pod is gone                                Ended        until then, unconfirmed: it may only have lost its label
@@ -164,7 +164,9 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
         the same from here: ``ownership.to_look_up`` names it, so that it is looked up before anybody dies of it.
         """
         owners = (
-            _ended(o, at, "its Pod is gone", confirmed=False) if o.pod_uid == pod_uid else o for o in self.owners
+            _ended(o, at, "its Pod is gone", confirmed=False) if o.pod_uid == pod_uid else o
+            for o in self.owners
+            if o.pod_uid != pod_uid or o.earliest_start < math.inf  # that one never was
         )
         return msgspec.structs.replace(self, owners=_pruned(tuple(owners)))
 
@@ -222,7 +224,6 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
         starts = [o.earliest_start for o in before if o.state is not OwnerState.STARTING]
         return max(starts, default=pod.created) if run.started is None else max([earliest(run.started), *starts])
 
-    unplaced = pod.never_run == math.inf
     spans = [span for span in (pod.last, pod.terminated) if span is not None]
     told = [ended(span.started, span.finished, span.ending) for span in spans]
     if pod.running is not None and pod.final:
@@ -235,7 +236,7 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
                 pod.name, pod.uid, pod.container, state, start, pod.running, first=pod.first, address=pod.address
             )
         )
-    elif not (pod.final or unplaced or (pod.terminating and pod.terminated)):
+    elif not (pod.final or (pod.terminating and pod.terminated)):
         # Waiting, without a status, or terminated with a restart to come. The next incarnation may be up
         # before its status says so, and cannot be older than the end of the one before it.
         start = max([pod.created, pod.never_run, *map(over, spans)])
@@ -243,7 +244,11 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
 
     starts = {o.started for o in told}
     for prior in before:
-        if prior.started in starts or ((told or unplaced) and prior.state is OwnerState.STARTING):
+        if (
+            prior.started in starts
+            or (told and prior.state is OwnerState.STARTING)
+            or prior.earliest_start == math.inf
+        ):
             continue  # told better now; and what was starting is what runs now, or never ran
         # Its end was in a status that has been overwritten. It had ended when its successor started, if that is said.
         begun = [o for o in told if o.started is not None]

@@ -4,6 +4,8 @@ Knows the grace and how to say who owns a session, or why nobody can tell. Does 
 (``ownership``).
 """
 
+import math
+
 from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Reason, Session
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.core.rules.rule import NEVER, Case, Known
@@ -55,7 +57,7 @@ def owned(case: Case) -> str:
 
 def _ownerless(case: Case, owned: Ownership) -> str:
     """Since when nobody owns it, and how that came."""
-    session, owners = case.session, case.known.owners.owners
+    session, owners = case.session, [o for o in case.known.owners.owners if o.earliest_start < math.inf]
     word = "no owner since" if owned.exact else "no owner at least since"
     head = f"{word} {case.at(owned.since or 0.0)}: "
     tail = f", this session is from {case.at(session.created)}"
