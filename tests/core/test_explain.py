@@ -166,7 +166,8 @@ def test_an_explanation_agrees_with_the_verdict(
     if not it.exempt:
         assert it.verdict.due == min(dues, default=None)
         assert it.verdict.reason == (dues[min(dues)] if dues else None)
-    exempt = session.keep or session.spared or session.persistent or session.deletion is not None
+    spared = session.keep or session.spared or session.persistent or session.foreign
+    exempt = spared or session.deletion is not None
     assert bool(it.exempt) == exempt
     # Whoever could have created it and is alive is what keeps it from being Ownerless.
     owned = it.verdict.ownership

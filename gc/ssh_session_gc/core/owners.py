@@ -244,12 +244,10 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
 
     starts = {o.started for o in told}
     for prior in before:
-        if (
-            prior.started in starts
-            or (told and prior.state is OwnerState.STARTING)
-            or prior.earliest_start == math.inf
-        ):
+        if prior.started in starts or (told and prior.state is OwnerState.STARTING):
             continue  # told better now; and what was starting is what runs now, or never ran
+        if prior.earliest_start == math.inf:
+            continue  # it never had a node
         # Its end was in a status that has been overwritten. It had ended when its successor started, if that is said.
         begun = [o for o in told if o.started is not None]
         later = (o for o in begun if prior.started is None or (o.started or 0.0) > prior.started)
