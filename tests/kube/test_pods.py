@@ -100,6 +100,11 @@ def test_a_program_that_is_the_container_itself_reads_once() -> None:
     assert [attached(), attached(False), attached(True), attached(False, True)] == [False, False, True, True]
 
 
+def test_a_pod_that_says_neither_has_no_limit_and_is_not_kept() -> None:
+    session = session_of(wire_pod())
+    assert (session.keep, session.spared, session.ttl, session.invalid) == (False, False, None, ())
+
+
 KEPT = ["1", "t", "T", "TRUE", "true", "True", "tRUE", "y", "yes", "Yes", "on", "ON"]
 
 
@@ -189,7 +194,7 @@ def test_when_a_session_first_started(told: dict[str, Any], started: float | Non
 
 def test_of_a_pod_without_containers_nothing_is_known() -> None:
     told = pods.session_of(wire_pod(spec={"containers": []}))
-    assert (told.started, told.waiting) == (T, "")
+    assert (told.started, told.waiting, told.finished, told.never_ready) == (T, "", None, False)
 
 
 def test_the_second_restart_hides_the_first_start() -> None:

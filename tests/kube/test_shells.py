@@ -43,6 +43,11 @@ def shell(state: Any, last: Any = None, restarts: int = 0, name: str = "shell", 
     return {"name": name, "restartCount": restarts, "state": state, "lastState": last or {}, **more}
 
 
+def ended_since(start: str, reason: str = "Error") -> dict[str, Any]:
+    """The state of a container that ended after it began at this time."""
+    return {"terminated": {"exitCode": 3, "reason": reason, "startedAt": start, "finishedAt": END}}
+
+
 def status(phase: Any, *statuses: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The status of a Pod with these containers' statuses."""
     return {"phase": phase, "containerStatuses": list(statuses), **more}
@@ -103,6 +108,8 @@ NEVER = {"restartPolicy": "Never"}
         ("its start failed, once more", status("Running", shell(CRASHING, NO_START, 1)), {}, STARTED_NEVER),
         ("its start failed, often", status("Running", shell(CRASHING, NO_START, 7)), {}, STARTED_NEVER),
         ("it cannot run", status("Running", shell(CRASHING, CANNOT_RUN, 1)), {}, STARTED_NEVER),
+        ("it ended, and began at the epoch", status("Running", shell(CRASHING, ended_since(EPOCH), 1)), {},
+         STARTED_NEVER),
         ("it started late", status("Running", shell({"running": {"startedAt": LATE}})), {}, STARTED_NEVER),
         ("late, after a failed start", status("Running", shell({"running": {"startedAt": LATE}}, NO_START, 1)), {},
          STARTED_NEVER),
@@ -112,10 +119,16 @@ NEVER = {"restartPolicy": "Never"}
         ("it restarted", status("Running", shell({"running": {"startedAt": LATE}}, BROKEN, 1)), {}, NONE),
         ("it restarted often", status("Running", shell({"running": {"startedAt": LATE}}, NO_START, 3)), {}, NONE),
         ("it crashes", status("Running", shell(CRASHING, BROKEN, 4)), {}, NONE),
+        ("it crashes, and began late the last time", status("Running", shell(CRASHING, ended_since(LATE), 4)), {},
+         NONE),
+        ("it ended, and began a second after the epoch",
+         status("Running", shell(CRASHING, ended_since("1970-01-01T00:00:01Z"), 1)), {}, NONE),
         ("a restart without a last state", status("Running", shell(CRASHING, None, 1)), {}, NONE),
         ("a restart that is not counted yet", status("Running", shell(WAITING, BROKEN)), {}, NONE),
         ("the same, of a lost one", status("Running", shell(WAITING, LOST)), {}, NONE),
         ("lost, and to be restarted", status("Running", shell(CRASHING, LOST, 1)), {}, NONE),
+        ("lost, and began at the epoch",
+         status("Running", shell(CRASHING, ended_since(EPOCH, "ContainerStatusUnknown"), 1)), {}, NONE),
         # Beside the containers of the spec: none of it is read
         ("an init container waits", status("Pending", shell(INITIALIZING), **beside("init", shell(WAITING))), {},
          STARTED_NEVER),
@@ -182,6 +195,13 @@ def test_the_container_in_which_the_shell_is(container: str, expected: Reason | 
     told = status("Pending", shell(WAITING, name="helper"), shell(RUNNING))
     session = read(told, {"containers": [{"name": "helper"}, {"name": "shell"}]}, container)
     assert reason(session) is expected
+
+
+@pytest.mark.parametrize(("phase", "started"), [("Pending", None), ("Running", T)])
+def test_of_a_container_without_a_status_nothing_else_is_known(phase: str, started: float | None) -> None:
+    session = read(status(phase))
+    told = (session.started, session.waiting, session.finished, session.never_ready)
+    assert told == (started, "", None, False)
 
 
 def test_a_mirror_of_a_static_pod_is_no_session_of_a_connection() -> None:
