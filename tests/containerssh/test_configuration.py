@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssh_session_gc.containerssh.configuration import KEYS as TOP
 from ssh_session_gc.containerssh.configuration import LONGEST_TEXT, Configuration, Unreadable, is_one, read
 
 SECRET = "S3cret-of-somebody"
@@ -55,6 +56,49 @@ def test_what_is_taken_of_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "value", "field", "taken"),
+    [
+        ("backend", "sshproxy", "backend", "sshproxy"),
+        ("configserver.url", "http://config", "config_server", True),
+        ("configserver.url", "", "config_server", False),
+        ("log.destination", "syslog", "log_destination", "syslog"),
+        ("kubernetes.pod.consoleContainerNumber", 0, "console", 0),
+        ("kubernetes.pod.consoleContainerNumber", 999, "console", 999),
+        ("kubernetes.timeouts.podStart", 0, "pod_start", 60.0),
+        ("kubernetes.timeouts.podStart", "168h", "pod_start", 604_800.0),
+        (
+            "kubernetes.pod.metadata.labels",
+            {f"l{n}": "x" for n in range(10, 74)},
+            "labels",
+            tuple((f"l{n}", "x") for n in range(10, 74)),
+        ),
+    ],
+)
+def test_what_is_just_understood(path: str, value: object, field: str, taken: object) -> None:
+    it = read(json.dumps({"ssh": {}, **nested(path, value)}))
+    assert (getattr(it, field), it.doubts) == (taken, ())
+
+
+def test_of_too_many_labels_one_more_than_there_may_be_is_looked_at() -> None:
+    labels = {f"-{n}": "x" for n in range(3)} | {f"l{n}": "x" for n in range(66)}
+    it = read(json.dumps(nested("kubernetes.pod.metadata.labels", labels)))
+    assert (len(it.labels), it.doubts) == (62, ("kubernetes.pod.metadata.labels",))
+
+
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False)])
+def test_how_much_a_text_may_hold(more: int, fits: bool) -> None:
+    begin = "backend: docker\n---\n"
+    long = begin + "x" * (LONGEST_TEXT - len(begin) + more)
+    many = "backend: docker\nssh: {" + "k," * (9998 + more) + "}"
+    for text in (long, many):
+        if fits:
+            assert read(text) == Configuration()
+        else:
+            with pytest.raises(Unreadable):
+                read(text)
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("", "is no configuration of ContainerSSH: it has none of its keys"),
@@ -94,10 +138,12 @@ def test_what_is_none(text: str, why: str) -> None:
         ("kubernetes.pod.mode", "detached"),
         ("kubernetes.pod.metadata.namespace", "../secrets"),
         ("kubernetes.pod.metadata.namespace", 7),
+        ("kubernetes.pod.metadata.namespace", "shells-"),
         ("kubernetes.pod.metadata.generateName", "\x1b[2J"),
         ("kubernetes.pod.metadata.labels", {"a": "\u202e"}),
         ("kubernetes.pod.metadata.labels", {f"l{n}": "x" for n in range(65)}),
         ("kubernetes.pod.consoleContainerNumber", -1),
+        ("kubernetes.pod.consoleContainerNumber", 1000),
         ("kubernetes.pod.consoleContainerNumber", True),
         ("kubernetes.timeouts.podStart", "soon"),
         ("kubernetes.timeouts.podStart", "100000h"),
@@ -131,17 +177,25 @@ def fields(it: Configuration) -> dict[str, Any]:
         ({"enable": False, "listen": ":1"}, 0, ""),
         ({"enable": True}, 9100, ""),
         ({"enable": True, "listen": ":9200"}, 9200, ""),
+        ({"enable": True, "listen": ":1"}, 1, ""),
+        ({"enable": True, "listen": ":65535"}, 65535, ""),
         ({"enable": True, "listen": "127.0.0.1:9200"}, 0, "on its own address alone (metrics.listen)"),
+        ({"enable": True, "listen": "localhost:9200"}, 0, "on its own address alone (metrics.listen)"),
+        ({"enable": True, "listen": "[::1]:9200"}, 0, "on its own address alone (metrics.listen)"),
         ({"enable": True, "listen": "9200"}, 0, "on a port that cannot be told"),
         ({"enable": True, "listen": ":http"}, 0, "on a port that cannot be told"),
-        ({"enable": True, "listen": ":99999"}, 0, "on a port that cannot be told"),
+        ({"enable": True, "listen": ":0"}, 0, "on a port that cannot be told"),
+        ({"enable": True, "listen": ":65536"}, 0, "on a port that cannot be told"),
+        ({"enable": True, "listen": ":009200"}, 0, "on a port that cannot be told"),
         ({"enable": True, "cert": SECRET}, 0, "by TLS (metrics.cert)"),
+        ({"enable": True, "clientcacert": SECRET}, 0, "by TLS (metrics.cert)"),
         ({"enable": True, "path": "/m"}, 0, "elsewhere than at /metrics (metrics.path)"),
     ],
 )
 def test_its_metrics(metrics: dict[str, Any], port: int, hidden: str) -> None:
     it = read(json.dumps({"metrics": metrics}))
     assert (it.metrics_port, it.metrics_hidden) == (port, hidden)
+    assert it.doubts == (("metrics.listen",) if hidden == "on a port that cannot be told" else ())
 
 
 def test_a_level_may_be_a_number() -> None:
@@ -150,7 +204,9 @@ def test_a_level_may_be_a_number() -> None:
 
 def test_another_programs_configuration_is_not_taken_for_one() -> None:
     assert is_one(GOOD)
-    assert is_one(json.dumps({"ssh": {}, "configserver": {"url": "http://x"}}))
+    for key in ("backend", "kubernetes", "configserver"):
+        assert is_one(json.dumps({"ssh": {}, key: {}}))
+    assert is_one(json.dumps(dict.fromkeys(TOP)))
     others: tuple[dict[str, Any], ...] = (
         {"kubernetes": {}},
         {"log": {}, "metrics": {}},
@@ -159,6 +215,8 @@ def test_another_programs_configuration_is_not_taken_for_one() -> None:
     )
     for other in others:
         assert not is_one(yaml.safe_dump(other))
+    # Nobody writes it so, and to find out would take reading every text.
+    assert not is_one("? backend\n: docker\n? ssh\n: {}")
 
 
 KEYS = [
