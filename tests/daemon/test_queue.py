@@ -70,7 +70,7 @@ async def test_who_is_never_due_has_no_timer(s: QueueScene) -> None:
 async def test_who_is_being_processed_is_judged_and_not_taken(s: QueueScene) -> None:
     s.there(old("a"))
     assert s.taken() == ["a"]
-    s.cluster.sessions.changed(old("a", late=500))
+    s.cluster.sessions.changed(old("a", ttl=HOUR - 400))
     s.queue.judge(s.cluster.sessions.by_uid["a"])
     assert s.queue.verdicts["a"].due == T - 500
     s.queue.judge_all()
@@ -209,11 +209,11 @@ async def test_while_all_are_held_no_due_ends_its_sleep_but_waking_does(s: Queue
 
 
 async def test_whoever_becomes_the_next_wakes_it(s: QueueScene) -> None:
-    s.there(session(uid="young"))
+    s.there(session(uid="young"), session(uid="a"))
     s.queue.begin_turn()
     sleeping = asyncio.create_task(s.queue.sleep(held=False))
     await advance(10)
     assert not sleeping.done()
-    s.cluster.sessions.changed(old("a"))
+    s.cluster.sessions.changed(session(uid="a", ttl=1.0))
     s.queue.judge(s.cluster.sessions.by_uid["a"])
     await eventually(sleeping.done)

@@ -154,6 +154,7 @@ NEVER = {"restartPolicy": "Never"}
         ("Ready", status("Running", shell(RUNNING), **ready(START, "True")), {}, NONE),
         ("nobody knows", status("Running", shell(RUNNING), **ready(START, "Unknown")), {}, NONE),
         ("not Ready, since when?", status("Running", shell(RUNNING), **ready(None)), {}, NONE),
+        ("not Ready, since long before it was", status("Running", shell(RUNNING), **ready(EPOCH)), {}, NONE),
         ("not Ready, and restarted", status("Running", shell(RUNNING, BROKEN, 1), **ready(CREATED)), {}, NONE),
         ("other conditions", status("Running", shell(RUNNING), **ready(CREATED, kind="Healthy")), {}, NONE),
         # Finished

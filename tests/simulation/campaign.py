@@ -40,6 +40,8 @@ LEASE = LeaseRef("containerssh", "ssh-session-gc")
 BOUND = 300.0
 """Seconds after the last fault in which every orphan that can be told must be gone: the longest grace, a lease that
 has to run out, the silence after which a watch or a log is taken for dead, and the longest back-off of a stream."""
+PROMPT = 1.5
+"""Seconds in which a session is heard of that appears on a stream in step."""
 GLANCE = 5.0
 """Seconds between two looks at who is connected, in a world without faults."""
 QUIET = 100.0
@@ -250,6 +252,20 @@ class Campaign:
 
         self._world.store.delete = judged  # type: ignore[method-assign]
         self._world.store.subscribe(self._lease_changed)
+        self._world.store.subscribe(self._pod_came)
+
+    def _pod_came(self, change: Change) -> None:
+        """Looks a moment later whether every collector has seen a session appear. How old it is, whoever hears of it
+        late cannot know."""
+        if change.resource is PODS and change.type == "ADDED":
+            self._loop.call_later(PROMPT, self._look_who_saw, change.object["metadata"]["uid"])
+
+    def _look_who_saw(self, uid: str) -> None:
+        for replica in self._replicas:
+            sessions = replica.daemon.cluster.sessions
+            # As soon as a watch goes on it may bring what happened before.
+            if uid not in sessions.by_uid or self._loop.time() - PROMPT < sessions._backlog[0]:
+                self._happenings.upheaval.unknowable.add(uid)
 
     def _lease_changed(self, change: Change) -> None:
         """Whoever takes the lease must be alone: nobody else thinks that it may delete."""

@@ -38,8 +38,8 @@ class Happenings:
         telling: Telling,
         clock_set: Callable[[], Any],
     ) -> None:
-        """``collectors`` names those that run. ``telling``: what the collectors are told by owners. ``clock_set`` is told
-        when an API server's clock was set."""
+        """``collectors`` names those that run. ``telling``: what they are told by owners. ``clock_set`` is told when
+        an API server's clock was set."""
         self._rng, self._world = rng, world
         self._loop = asyncio.get_running_loop()
         self._dead = False

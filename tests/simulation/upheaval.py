@@ -32,12 +32,12 @@ class Upheaval:
     def open_elsewhere(self) -> None:
         """Somebody connects, and the request for the Pod is taken by an API server whose clock is wrong."""
         wrong = self._wrong()
-        self._world.clock_offset += wrong
+        self._world.store.dates_ahead = wrong
         before = set(self._world.containerssh.sessions)
         try:
             self._open()
         finally:
-            self._world.clock_offset -= wrong
+            self._world.store.dates_ahead = 0.0
             self._dated |= self._world.containerssh.sessions.keys() - before
 
     def collector_begins(self) -> None:
@@ -45,7 +45,8 @@ class Upheaval:
         self.unknowable |= self._dated
 
     def set_clock(self) -> None:
-        """The API server's clock is set, and so are the nodes' or not."""
+        """The API server's clock is set, and so are the nodes' or not. Who is there was dated by another one."""
+        self._dated |= self._world.containerssh.sessions.keys()
         self._world.set_clock(self._wrong(), nodes=self._rng.random() < 0.5)
         self._was_set()
 

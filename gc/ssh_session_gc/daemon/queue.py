@@ -27,7 +27,8 @@ EARLY = 0.002
 class Settled(NamedTuple):
     """What needs no second time for a while: a deletion that was accepted, or announced in a dry run."""
 
-    reason: Reason | None
+    reasons: tuple[Reason | None, ...]
+    """Those of the verdict that was acted upon and of the one by what the streams know, which may be behind."""
     force: bool
     version: str | None
     """The resourceVersion that was deleted; None for any. What an accepted deletion makes of it has a
@@ -37,7 +38,7 @@ class Settled(NamedTuple):
 
     def stands(self, session: Session, verdict: Verdict) -> bool:
         """Whether it was this verdict, and this Pod does not speak against it."""
-        same = (self.reason, self.force) == (verdict.reason, verdict.force)
+        same = verdict.reason in self.reasons and self.force == verdict.force
         return same and (self.version in (None, session.resource_version) or session.deletion is not None)
 
 
@@ -106,7 +107,8 @@ class Queue:
         """Does not take this session again for the same verdict, for so many seconds and as long as its Pod is of
         this version. It may be gone already."""
         if uid in self._cluster.sessions.by_uid:
-            self.settled[uid] = Settled(verdict.reason, verdict.force, version, self._local() + wait)
+            reasons = verdict.reason, self.verdicts[uid].reason
+            self.settled[uid] = Settled(reasons, verdict.force, version, self._local() + wait)
 
     def refused(self, uid: str) -> int:
         """Counts one more turn that came to nothing. Returns how many there were in a row."""

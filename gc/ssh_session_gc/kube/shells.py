@@ -37,6 +37,8 @@ from ssh_session_gc.kube.wire import Condition, Container, ContainerStatus, Pod,
 
 FAILED_STARTS = frozenset(("StartError", "ContainerCannotRun"))
 """Reasons of the kubelet's for a container that ended without having run."""
+SKEW = 30.0
+"""Seconds by which a time in a status may be before its Pod's creation, for a clock that is a little behind."""
 LOST = "ContainerStatusUnknown"
 """The reason of a container that the kubelet could not find any more: it says nothing of when it ran."""
 FINAL = frozenset(("Succeeded", "Failed"))
@@ -76,7 +78,7 @@ def shell(pod: Pod, container: Container | None, ahead: float) -> Shell:
     waiting = state.waiting.reason if state.waiting else ""
     finished = _end(pod, container, state)
     stopped = None if finished is not None or phase in FINAL else _stopped(status, state)
-    return Shell(started, waiting, finished, stopped, _never_ready(pod.status.conditions, status, state))
+    return Shell(started, waiting, finished, stopped, _never_ready(pod.status.conditions, status, state, created))
 
 
 def status_of(pod: Pod, container: str) -> ContainerStatus | None:
@@ -133,12 +135,15 @@ def _stopped(status: ContainerStatus, state: State) -> float | None:
     return run.finished_at.timestamp()
 
 
-def _never_ready(conditions: list[Condition] | None, status: ContainerStatus, state: State) -> bool:
+def _never_ready(conditions: list[Condition] | None, status: ContainerStatus, state: State, created: float) -> bool:
     """Whether Ready has been False since before it started, which it then never was. That it is False now says
     nothing: it turns with the node's health."""
     if status.restart_count or state.running is None or state.running.started_at is None:
         return False
     for condition in conditions or ():
         if condition.type == "Ready" and condition.status == "False" and condition.last_transition_time:
-            return condition.last_transition_time <= state.running.started_at
+            # The kubelet turns it, or the control plane where the node is lost. What is from long before its Pod is by
+            # a clock that was set, and says nothing.
+            since = condition.last_transition_time
+            return since <= state.running.started_at and since.timestamp() > created - SKEW
     return False

@@ -53,6 +53,8 @@ class Store:
         ``rng`` makes names and uids repeatable."""
         self.now = now
         self.true_now = true_now or now
+        self.dates_ahead = 0.0
+        """Seconds by which the clock of the API server is ahead that takes creations and dates them."""
         self.rv = 1
         self._names = Names(rng or random.Random())  # noqa: S311 - no secrets
         self._objects = {res: Keyspace() for res in RESOURCES}
@@ -87,7 +89,7 @@ class Store:
         for field in strategy.SET_BY_SERVER[2:]:
             metadata.pop(field, None)
         metadata["uid"] = self._names.uid()
-        metadata["creationTimestamp"] = timestamp(self.now())
+        metadata["creationTimestamp"] = timestamp(self.now() + self.dates_ahead)
         if res is PODS or res.group == "apps":
             metadata["generation"] = 1
         defaults.fill(res.plural, new)
