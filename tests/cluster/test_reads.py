@@ -190,8 +190,8 @@ async def test_a_read_that_fails_is_no_answer(verb: str, resource: str, code: in
 
 async def test_an_owner_pod_that_cannot_be_read_is_no_answer() -> None:
     async with scene() as s:
-        s.change(s.pod["metadata"]["name"], lambda pod: pod["status"].update(containerStatuses="none"))
-        with pytest.raises(Malformed, match=r"an owner Pod cannot be read: .*containerStatuses"):
+        s.change(s.pod["metadata"]["name"], lambda pod: pod["spec"].update(containers="none"))
+        with pytest.raises(Malformed, match=r"an owner Pod cannot be read: .*containers"):
             await list_owner_pods(s.api, SETTINGS, "app=containerssh")
 
 

@@ -212,16 +212,18 @@ async def test_an_owner_pod_that_cannot_be_read_makes_nobody_ownerless(tmp_path:
         await s.open("alice")
         replicas = [r.process for r in s.world.containerssh.replicas]
 
-        def spoil(phase: Any) -> None:
-            s.world.store.update(PODS, OWNERS, replicas[0].pod, lambda p: p["status"].update(phase=phase))
+        def name(container: Any) -> None:
+            s.world.store.update(
+                PODS, OWNERS, replicas[0].pod, lambda p: p["spec"]["containers"][0].update(name=container)
+            )
 
-        spoil(7)
+        name(7)
         await advance(20)
         assert "an owner Pod cannot be read" in (s.gc.daemon.cluster.owners.unknown or "")
         s.world.crash(replicas[1])
         await advance(100)
         assert s.gc.collected() == {}
-        spoil("Running")
+        name("containerssh")
         await advance(100)
         # And it is over as soon as it can be read again.
         assert s.gc.daemon.cluster.owners.unknown is None
@@ -237,7 +239,7 @@ async def test_an_owner_pod_that_cannot_be_read_afresh(tmp_path: Path) -> None:
         await advance(5)
         await s.open("alice")
         pod = s.world.containerssh.replicas[0].process.pod
-        s.world.store.update(PODS, OWNERS, pod, lambda p: p["status"].update(phase=7))
+        s.world.store.update(PODS, OWNERS, pod, lambda p: p["spec"].update(containers=7))
         await advance(25)
         assert s.gc.verdict("alice").reason is Reason.OWNERLESS
         await eventually(lambda: s.gc.logged("owners_unreadable"))
