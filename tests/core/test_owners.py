@@ -88,11 +88,22 @@ def test_a_restart_within_the_second_in_which_it_began() -> None:
 
 @pytest.mark.parametrize(
     ("started", "earliest"),
-    [(T + 9, T + 9), (T + 10.5, T + 10.5), (T + 11, T + 11), (T + 11.5, T + 10), (T + 15, T + 10)],
+    [(T + 9, T + 9), (T + 10.5, T + 10.5), (T + 11, T + 11), (T + 11.5, T), (T + 15, T)],
 )
 def test_what_is_seen_running_has_started(started: float, earliest: float) -> None:
+    # What is yet to start and runs may have started with its Pod, which is from T.
     (owner,) = owners_of(owner_pod("a", running=started), at=T + 10).owners
     assert (owner.earliest_start, owner.started) == (earliest, started)
+
+
+def test_a_pod_that_is_yet_to_be_made_may_be_of_any_age() -> None:
+    pod = owner_pod("a", created=T + 3600, running=T + 3601)
+    (owner,) = owners_of(pod, at=T + 10).owners
+    assert (owner.state, owner.earliest_start) == (OwnerState.RUNNING, 0.0)
+    # What has ended has, though it says in an hour; and that stands, however often it is said.
+    over = owner_pod("a", created=T + 3600, terminated=Span(T + 3601, T + 3650, "exit 1"), final=True)
+    ended = owners_of(pod, at=T + 10).saw(over, T + 60).saw(over, T + 70)
+    assert [(o.state, o.finished) for o in ended.owners] == [(OwnerState.ENDED, T + 60)]
 
 
 def test_an_incarnation_is_no_older_than_its_pod() -> None:

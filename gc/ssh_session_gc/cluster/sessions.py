@@ -43,6 +43,8 @@ log = structlog.stdlib.get_logger()
 
 CUT = 1.0
 """Seconds by which a ``creationTimestamp`` is early: it is cut to whole ones."""
+REMEMBERED = 256
+"""Sessions that are remembered after they have gone."""
 BACKLOG = 2.0
 """Seconds after the beginning of a watch in which it brings what happened before."""
 
@@ -73,6 +75,9 @@ class SessionPods(Source):
         ``creationTimestamp``: if the first answers were wrong, it is not."""
         self._appeared: set[str] = set()
         """uids of those that we dated ourselves before the time was sure."""
+        self._left: dict[str, Session] = {}
+        """Those that match the selector no longer, or are gone, the latest last: one that comes back is as old as it
+        was."""
         self._said: dict[str, float] = {}
         """By uid, the starts that lay in the future. Those sessions started when they were seen running instead."""
 
@@ -113,7 +118,8 @@ class SessionPods(Source):
         """``since``: what is new to us cannot have been created before."""
         before, started = self.by_uid.get(session.uid), session.started
         if before is None:
-            session = self._dated(session, since)
+            known = self._left.pop(session.uid, None)
+            session = _created(session, known.created, known.dated) if known else self._dated(session, since)
         else:
             session = _created(session, before.created, before.dated)
             if started is not None and session.dated is not None:
@@ -156,6 +162,7 @@ class SessionPods(Source):
     def clock_moved(self, seconds: float) -> None:
         """Leaves everybody as old as before, and moves the starts that were dated by the API server's clock."""
         super().clock_moved(seconds)
+        self._left.clear()  # which are dated by the other time
         now = self._time.now()
         # The new time is known less exactly at first: it must not make anybody older when it is narrowed down.
         moved = seconds + self._time.latest() - now
@@ -203,7 +210,10 @@ class SessionPods(Source):
 
     def drop(self, uid: str) -> None:
         """Forgets this session."""
-        if self.by_uid.pop(uid, None):
+        if session := self.by_uid.pop(uid, None):
+            self._left[uid] = session
+            if len(self._left) > REMEMBERED:
+                del self._left[next(iter(self._left))]
             self._said.pop(uid, None)
             self._appeared.discard(uid)
             self.changes.tell(uid)

@@ -43,6 +43,10 @@ REMEMBERED = 256
 knows Pods by their owner container (``ownership.needs_full_list``)."""
 
 
+AHEAD = 1.0
+"""Seconds by which what is seen may lie in the future: times are cut to whole seconds, and clocks a little apart."""
+
+
 class Span(msgspec.Struct, frozen=True, gc=False):
     """One run of a container that is over; either end may be missing from the status."""
 
@@ -188,19 +192,20 @@ class Owners(msgspec.Struct, frozen=True, dict=True):
 
 def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> tuple[Incarnation, ...]:
     """The incarnations in one Pod, oldest first: what its status says now, and what was known ``before``."""
+    # A Pod that is yet to be created, and is there, was dated by another clock: it may be of any age.
+    born = 0.0 if pod.created > at + AHEAD else pod.created
     # Of two that started in the same second this is the earlier one. What is known of the other is in the status.
     known = {o.started: o for o in reversed(before)}
 
     def earliest(moment: float) -> float:
         """A moment of the node's clock, as early as it can have been by the API server's. An owner that seems to have
         started too late would lose its sessions."""
-        # What is seen has happened by then; less than a second is in the cut of the times, not in the clocks.
-        seen = at if moment > at + 1.0 else moment
-        prior = known.get(moment)
+        prior, corrected = known.get(moment), moment - pod.clock_ahead
+        if corrected > at + AHEAD:
+            # It is seen, and yet to come: its clock, or the API server's, is wrong by nobody knows how much.
+            return born
         # Whatever the clocks say, it is no older than its Pod.
-        return max(
-            pod.created, min(moment - pod.clock_ahead, seen, moment if prior is None else prior.earliest_start)
-        )
+        return max(born, corrected if prior is None else min(corrected, prior.earliest_start))
 
     def ended(started: float | None, finished: float | None, ending: str) -> Incarnation:
         if finished is None:
@@ -208,7 +213,11 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
             # the Pod is seen after that.
             prior = known.get(started)
             finished = at if prior is None or prior.finished is None else prior.finished
-        start = pod.created if started is None else earliest(started)
+        elif started is not None and started > at + AHEAD:
+            # It is over, and yet to come: when it ended is what was seen of it.
+            prior = known.get(started)
+            finished = at if prior is None or prior.finished is None else min(at, prior.finished)
+        start = born if started is None else earliest(started)
         state, prior = OwnerState.ENDED, known.get(started)
         first = prior.first if prior is not None else pod.first
         return Incarnation(
@@ -222,7 +231,7 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
         # When it was first seen to be over says nothing: the next one may have run by then. Only that it had begun is
         # certain, and so had whoever was seen to run before.
         starts = [o.earliest_start for o in before if o.state is not OwnerState.STARTING]
-        return max(starts, default=pod.created) if run.started is None else max([earliest(run.started), *starts])
+        return max(starts, default=born) if run.started is None else max([earliest(run.started), *starts])
 
     spans = [span for span in (pod.last, pod.terminated) if span is not None]
     told = [ended(span.started, span.finished, span.ending) for span in spans]
@@ -239,7 +248,7 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
     elif not (pod.final or (pod.terminating and pod.terminated)):
         # Waiting, without a status, or terminated with a restart to come. The next incarnation may be up
         # before its status says so, and cannot be older than the end of the one before it.
-        start = max([pod.created, pod.never_run, *map(over, spans)])
+        start = max([born, pod.never_run, *map(over, spans)])
         told.append(Incarnation(pod.name, pod.uid, pod.container, OwnerState.STARTING, start))
 
     starts = {o.started for o in told}
@@ -251,7 +260,9 @@ def incarnations(pod: OwnerPod, before: tuple[Incarnation, ...], at: float) -> t
         # Its end was in a status that has been overwritten. It had ended when its successor started, if that is said.
         begun = [o for o in told if o.started is not None]
         later = (o for o in begun if prior.started is None or (o.started or 0.0) > prior.started)
-        successors = [o.earliest_start for o in later if o.earliest_start >= prior.earliest_start]
+        successors = [
+            o.earliest_start for o in later if o.earliest_start and o.earliest_start >= prior.earliest_start
+        ]
         told.append(_ended(prior, min(successors, default=at), "restarted"))
     return tuple(sorted(told, key=lambda o: (o.earliest_start, o.alive)))
 

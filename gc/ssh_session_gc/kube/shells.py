@@ -142,8 +142,8 @@ def _never_ready(conditions: list[Condition] | None, status: ContainerStatus, st
         return False
     for condition in conditions or ():
         if condition.type == "Ready" and condition.status == "False" and condition.last_transition_time:
-            # The kubelet turns it, or the control plane where the node is lost. What is from long before its Pod is by
-            # a clock that was set, and says nothing.
+            # The kubelet turns it, or the control plane where the node is lost. What is from long before its Pod is
+            # by a clock that was set, and says nothing.
             since = condition.last_transition_time
             return since <= state.running.started_at and since.timestamp() > created - SKEW
     return False
