@@ -8,8 +8,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssh_session_gc.containerssh.configuration import KEYS as TOP
-from ssh_session_gc.containerssh.configuration import LONGEST_TEXT, Configuration, Unreadable, is_one, read
+from ssh_session_gc.containerssh.configuration import (
+    LONGEST_TEXT,
+    Configuration,
+    Unreadable,
+    is_label,
+    is_one,
+    read,
+)
 
 SECRET = "S3cret-of-somebody"
 GOOD = f"""
@@ -64,6 +70,8 @@ def test_what_is_taken_of_it() -> None:
         ("log.destination", "syslog", "log_destination", "syslog"),
         ("kubernetes.pod.consoleContainerNumber", 0, "console", 0),
         ("kubernetes.pod.consoleContainerNumber", 999, "console", 999),
+        ("kubernetes.pod.mode", "session", "mode", "session"),
+        ("kubernetes.pod.spec.restartPolicy", "OnFailure", "restart_policy", "OnFailure"),
         ("kubernetes.timeouts.podStart", 0, "pod_start", 60.0),
         ("kubernetes.timeouts.podStart", "168h", "pod_start", 604_800.0),
         (
@@ -147,6 +155,7 @@ def test_what_is_none(text: str, why: str) -> None:
         ("kubernetes.pod.consoleContainerNumber", True),
         ("kubernetes.timeouts.podStart", "soon"),
         ("kubernetes.timeouts.podStart", "100000h"),
+        ("kubernetes.timeouts.podStart", "168h1s"),
         ("kubernetes.timeouts.podStart", -1),
         ("kubernetes.timeouts.podStart", 2.5),
     ],
@@ -199,14 +208,42 @@ def test_its_metrics(metrics: dict[str, Any], port: int, hidden: str) -> None:
 
 
 def test_a_level_may_be_a_number() -> None:
-    assert [read(f"log: {{level: {n}}}").log_level for n in (0, 3, 5, 7)] == ["emerg", "error", "notice", "debug"]
+    levels = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"]
+    assert [read(f"log: {{level: {n}}}").log_level for n in range(8)] == levels
+    assert [read(f"log: {{level: {level}}}").log_level for level in levels] == levels
+
+
+def test_what_looks_like_a_date_is_a_text() -> None:
+    assert read("kubernetes: {pod: {metadata: {namespace: 2026-11-23}}}").namespace == "2026-11-23"
+
+
+@pytest.mark.parametrize("part", ["a", "A", "9", "A.b_c-d", "a" * 63])
+def test_a_label(part: str) -> None:
+    for prefix in ("", "a/", "a-b.c/", f"{'a' * 253}/"):
+        assert is_label(f"{prefix}{part}", part)
+        assert is_label(f"{prefix}{part}", "")
+
+
+@pytest.mark.parametrize("part", ["-a", "a-", "_a", "a.", "a b", "a\n", "ä", "a" * 64])
+def test_what_is_no_label(part: str) -> None:
+    assert not is_label(part, "a")
+    assert not is_label(f"a/{part}", "a")
+    assert not is_label("a", part)
+
+
+@pytest.mark.parametrize("name", ["", "a/", "/a", "a/b/c", "A/a", "-a/a", "a-/a", f"{'a' * 254}/a"])
+def test_what_is_no_name_of_a_label(name: str) -> None:
+    assert not is_label(name, "a")
 
 
 def test_another_programs_configuration_is_not_taken_for_one() -> None:
     assert is_one(GOOD)
     for key in ("backend", "kubernetes", "configserver"):
-        assert is_one(json.dumps({"ssh": {}, key: {}}))
-    assert is_one(json.dumps(dict.fromkeys(TOP)))
+        for written in (f"{key}:", f"'{key}':", f'"{key}" :'):
+            assert is_one(f"ssh: {{}}\n{written} {{}}")
+    known = ["ssh", "configserver", "auth", "log", "metrics", "geoip", "audit", "health", "security"]
+    known += ["backend", "docker", "kubernetes", "sshproxy"]
+    assert is_one(json.dumps(dict.fromkeys(known)))
     others: tuple[dict[str, Any], ...] = (
         {"kubernetes": {}},
         {"log": {}, "metrics": {}},
