@@ -61,6 +61,9 @@ def test_of_the_start_timeout() -> None:
     assert said(T + 120, started=None) == "created at 03:00:00Z and not started within 2m: Running"
     late = "its container started 3m after its creation, later than 2m: nobody waited for it"
     assert said(T + 200, started=T + 180) == late
+    unready = "created at 03:00:00Z and not Ready {}: nobody was let in"
+    assert said(T + 119, never_ready=True) == unready.format("yet")
+    assert said(T + 120, never_ready=True) == unready.format("within 2m")
     # A kubelet whose clock is behind.
     assert said(T + 60, started=T - 5) == "its container started 0s after its creation, within 2m"
 
@@ -112,6 +115,14 @@ def test_of_what_exempts() -> None:
     assert explain(both, ALIVE, Policy(), T + 40).exempt == (keep, gone)
     forced = f"{gone}; deleted again with grace 0 from 03:01:30Z on, if a rule is due (force-after)"
     assert explain(both, ALIVE, Policy(force_after=60.0), T + 40).exempt == (keep, forced)
+
+
+def test_of_what_was_kept_on_purpose_or_meant_to_be() -> None:
+    home = explain(session(persistent=True), ALIVE, POLICY, T + 40)
+    assert home.exempt == ("it is persistent, kept on purpose, which exempts it from every rule but Finished",)
+    spared = explain(session(spared=True), ALIVE, Policy(max_ttl=7200.0), T + 40)
+    until = "which exempts it from every rule until 05:00:00Z (max-ttl)"
+    assert spared.exempt == (f"its annotation ssh-session-gc/keep cannot be read, {until}",)
 
 
 SAID = Connection("ssh-a", T, opened=Moment(T, T), closed=Moment(T + 20, T + 20))

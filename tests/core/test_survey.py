@@ -34,8 +34,17 @@ def test_states_of_sessions() -> None:
     assert state(session(), NOBODY, T + 1) is SessionState.WAITING
     assert state(session(), ALIVE, T + 3600) is SessionState.WAITING
     assert state(session(keep=True), NOBODY, T + 1e6) is SessionState.EXEMPT
+    assert state(session(persistent=True), NOBODY, T + 1e6) is SessionState.EXEMPT
+    assert state(session(persistent=True, phase="Failed", finished=T), NOBODY, T + 1) is SessionState.WAITING
     assert state(session(deletion=T + 30), NOBODY, T + 60) is SessionState.TERMINATING
     assert state(session(deletion=T + 30), NOBODY, T + 91) is SessionState.STUCK
+
+
+def test_nothing_is_exempt_for_having_no_due() -> None:
+    policy = Policy(max_age=0.0)
+    verdict = judge(session(), ALIVE, policy, T + 1)
+    assert verdict.reason is None
+    assert session_state(session(), verdict, T + 1) is SessionState.OWNED
 
 
 def test_what_is_counted() -> None:
