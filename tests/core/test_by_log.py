@@ -79,6 +79,7 @@ def test_of_two_that_ended_the_later_one_is_meant() -> None:
     known = owners_of(
         owner_pod("a", last=Span(T - 100, T + 10), terminated=Span(T + 10, T + 40), final=True),
         owner_pod("b", running=T - 100),
+        at=T + 50,
     )
     assert ownership(session(T + 10), known, TOLERANCE, said_by(A, T + 10)).since == T + 40
 
