@@ -80,8 +80,10 @@ class Truth:
             return "it is no session"
         if metadata.get("annotations", {}).get(KEEP) == "true":
             return "it is exempt"
-        if "deletionTimestamp" in metadata and not (verdict.force and policy.force_after):
-            return "it has been deleted already"
+        if "deletionTimestamp" in metadata:
+            # What is forced was due when it was deleted; by now it is on its way out.
+            patience = BY_DATE + now - (now if session.deleted is None else session.deleted)
+            return "" if verdict.force and patience > policy.force_after > 0 else "it has been deleted already"
         age = now - session.created + BY_DATE
         if _spared(pod) and age < policy.max_ttl - 0.001:
             return "somebody wanted to keep it"
