@@ -13,7 +13,7 @@ from functools import partial
 from ssh_session_gc.core.model import KEEP, TTL, Reason, Verdict
 from ssh_session_gc.core.policy import Policy
 from ssh_session_gc.sandbox import TrueSession, World
-from ssh_session_gc.sandbox.api.objects import PODS, Object
+from ssh_session_gc.sandbox.api.objects import PODS, Change, Object
 from ssh_session_gc.sandbox.api.refusals import Refusal
 from ssh_session_gc.sandbox.node.kubelet import Kubelet
 from ssh_session_gc.sandbox.node.programs import Process
@@ -46,15 +46,23 @@ class Truth:
         """Connections whose lines may be in a file that nobody reads any more."""
         self._empty_since: float | None = None
         """Since when nobody is connected to any owner; None where somebody may be."""
+        self._deleted: dict[str, float] = {}
+        """When the deletion of a session was first accepted, by uid."""
         self.shells: dict[str, Process] = {}
         """The first process of each session, by uid."""
         self._started: dict[Process, float] = {}
         self._ended: dict[Process, float] = {}
         self._skews: dict[Process, float] = {}
         """Seconds by which its node's clock was ahead when it started, or ended, the lesser of both."""
+        world.store.subscribe(self._changed)
         for kubelet in world.kubelets.values():
             kubelet.started.subscribe(partial(self._process_started, kubelet))
             kubelet.ended.subscribe(partial(self._process_ended, kubelet))
+
+    def _changed(self, change: Change) -> None:
+        metadata = change.object["metadata"]
+        if change.resource is PODS and "deletionTimestamp" in metadata:
+            self._deleted.setdefault(metadata["uid"], self._now())
 
     def _process_started(self, kubelet: Kubelet, process: Process) -> None:
         self._started[process], self._skews[process] = self._now(), kubelet.skew
@@ -82,7 +90,7 @@ class Truth:
             return "it is exempt"
         if "deletionTimestamp" in metadata:
             # What is forced was due when it was deleted; by now it is on its way out.
-            patience = BY_DATE + now - (now if session.deleted is None else session.deleted)
+            patience = BY_DATE + now - self._deleted[session.uid]
             return "" if verdict.force and patience > policy.force_after > 0 else "it has been deleted already"
         age = now - session.created + BY_DATE
         if _spared(pod) and age < policy.max_ttl - 0.001:

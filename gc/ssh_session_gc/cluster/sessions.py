@@ -116,21 +116,11 @@ class SessionPods(Source):
 
     def _take(self, session: Session, now: float, since: float) -> None:
         """``since``: what is new to us cannot have been created before."""
-        before, started = self.by_uid.get(session.uid), session.started
-        if before is None:
-            known = self._left.pop(session.uid, None)
-            session = _created(session, known.created, known.dated) if known else self._dated(session, since)
-        else:
-            session = _created(session, before.created, before.dated)
-            if started is not None and session.dated is not None:
-                # Its node may go by the time that was: then it started as long after its creation as by that.
-                started = min(started, started + session.created - session.dated)
-            if session.deletion is not None and session.dated is not None:
-                # Its deletion may have been accepted by either time: its grace ends by the later one.
-                end = max(session.deletion, session.deletion + session.created - session.dated)
-                session = msgspec.structs.replace(session, deletion=end)
+        before = self.by_uid.get(session.uid)
+        known = before or self._left.pop(session.uid, None)
+        session = self._dated(session, since) if known is None else _as_known(session, known)
         # A new one that says nothing odd is taken at its word: a list is full of them.
-        if started is not None and (before is not None or started > now + 1.0):
+        if (started := session.started) is not None and (before is not None or started > now + 1.0):
             seen = math.inf if before is None or before.started is None else before.started
             session = _with_start(session, self._start(session.uid, started, seen, now))
         if session.invalid and (before is None or before.invalid != session.invalid):
@@ -237,10 +227,27 @@ class SessionPods(Source):
         log.error("session_unreadable", error=why, hint="this Pod is left alone; is the API newer than this program?")
 
 
+def _as_known(session: Session, known: Session) -> Session:
+    """A session as its Pod tells it now, as old as it is known to be."""
+    session = _created(session, known.created, known.dated)
+    if known.dated is None:
+        return session
+    # What the Pod says may be by the time that was, or by that which is. It started by the one by which that is
+    # earlier, and the grace of its deletion ends by the one by which that is later.
+    moved, started, deletion = known.created - known.dated, session.started, session.deletion
+    return msgspec.structs.replace(
+        session,
+        started=None if started is None else min(started, started + moved),
+        deletion=None if deletion is None else max(deletion, deletion + moved),
+    )
+
+
 def _created(session: Session, created: float, dated: float | None) -> Session:
     if created == session.created and dated == session.dated:
         return session
-    return msgspec.structs.replace(session, created=created, dated=dated)
+    # A start is never told to be before the Pod's creation: where it is at that, it may have been any time before.
+    started = created if session.started == session.created else session.started
+    return msgspec.structs.replace(session, created=created, dated=dated, started=started)
 
 
 def _with_start(session: Session, started: float) -> Session:
