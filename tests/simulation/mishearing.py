@@ -29,12 +29,12 @@ SABOTAGES: dict[str, int] = {
     "persistent_is_abandoned": 12,
     "waits_for_a_silent_log": 2,
     "no_room_for_lines": 110,
-    "one_count_for_ever": 4,
+    "one_count_for_ever": 139,
     "one_owner_suffices": 19,
     "no_answer_is_nobody": 15,
     "younger_than_the_count": 48,
     "somebody_in_between": 8,
-    "counts_without_a_fresh_read": 372,
+    "counts_without_a_fresh_read": 164,
     "had_nobody_when_it_ended": 19,
 }
 """Their names, each with the first seed that notices it."""

@@ -302,7 +302,7 @@ SABOTAGES: dict[str, int] = {
     "terminating_is_ended": 14,
     "sidecar_is_owner": 93,
     "no_clock_tolerance": 11,
-    "no_gap": 457,
+    "no_gap": 115,
     "out_of_step_is_known": 7,
     "no_uid": 1,
     "no_version": 1,
