@@ -134,7 +134,7 @@ async def test_the_first_list_is_dated_by_its_pods(ago: float) -> None:
     assert created(pods) == T - ago
     # Once the time is sure, nobody comes out of the future.
     pods.time_is_sure()
-    assert created(pods) == (T - ago if ago > 0 else pytest.approx(T + 1, abs=1))
+    assert created(pods) == (T - ago if ago > 0 else pytest.approx(T + 1, abs=1.5))
 
 
 @pytest.mark.parametrize(("ago", "believed"), [(0.0, True), (2.5, False), (130.0, False), (-5.0, False)])
@@ -145,8 +145,8 @@ async def test_who_appears_under_our_eyes_is_as_old_as_that(ago: float, believed
     if sure:
         pods.time_is_sure()
     pods.changed(session(created=T - ago))
-    # The time is known to a second.
-    assert created(pods) == (T if believed else pytest.approx(T + 1, abs=0.5))
+    # The time is known to a second and a half: another API server may be half a second ahead.
+    assert created(pods) == (T if believed else pytest.approx(T + 1.5, abs=0.5))
     at = created(pods)
     for said in (T - 3600, T + 3600):
         pods.changed(session(created=said, keep=True))
@@ -163,7 +163,7 @@ async def test_who_is_new_in_a_later_list_came_after_the_last_news() -> None:
         [session(uid="a", created=T - 3600), session(uid="b", created=T + 60), session(uid="c", created=T + 900)], ()
     )
     for uid in ("a", "c"):
-        assert created(pods, uid) == pytest.approx(T + 101, abs=0.5)
+        assert created(pods, uid) == pytest.approx(T + 101.5, abs=0.5)
     assert created(pods, "b") == T + 60
 
 
@@ -180,10 +180,10 @@ async def test_where_the_clock_is_set_all_are_as_old_as_before(sure: bool, secon
     await advance(6)
     tell_time(time, T + seconds + 6)
     pods.clock_moved(seconds)
-    moved = pytest.approx(T + seconds, abs=1.1)
+    moved = pytest.approx(T + seconds, abs=1.6)
     assert created(pods, "appeared") == moved
     # Of the first list, nothing is known before the time is sure but what its Pods say.
-    assert created(pods, "listed") == (pytest.approx(T - 100 + seconds, abs=1.1) if sure else T - 100)
+    assert created(pods, "listed") == (pytest.approx(T - 100 + seconds, abs=1.6) if sure else T - 100)
     for uid, dated in (("appeared", T), ("listed", T - 100 if sure else None)):
         now = pods.by_uid[uid]
         assert now.dated == dated
@@ -227,7 +227,7 @@ async def test_what_a_watch_brings_as_it_goes_on_may_have_happened_meanwhile() -
     pods.changed(session(uid="a", created=T + 60))
     pods.changed(session(uid="b", created=T - 3600))
     assert created(pods, "a") == T + 60
-    assert created(pods, "b") == pytest.approx(T + 101, abs=0.5)
+    assert created(pods, "b") == pytest.approx(T + 101.5, abs=0.5)
     await advance(5)
     pods.changed(session(uid="c", created=T + 60))
-    assert created(pods, "c") == pytest.approx(T + 106, abs=0.6)
+    assert created(pods, "c") == pytest.approx(T + 106.5, abs=0.6)

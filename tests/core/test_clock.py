@@ -222,6 +222,18 @@ def test_it_comes_back_by_itself_when_the_disagreement_ends(
     assert -APART - 0.2 <= clock.low - offset <= APART + 0.2
 
 
+@given(st.lists(st.floats(0.0, APART), min_size=1, max_size=3), BALANCED)
+def test_no_server_that_passes_for_the_same_is_later_than_the_latest(
+    servers: list[float], balanced: list[int]
+) -> None:
+    answers = [told(servers[who % len(servers)], 1000.0 + n) for n, who in enumerate(balanced)]
+    clock = heard(answers)
+    local = answers[-1].received
+    assert clock.now(local) <= local + max(servers)
+    assert clock.latest(local) >= local + max(servers)
+    assert ServerClock().latest(local) == math.inf
+
+
 @pytest.mark.parametrize("order", [(3600.0, 0.0, 0.0), (0.0, 3600.0, 0.0), (0.0, 0.0, 3600.0)])
 @pytest.mark.parametrize("pause", [0.1, 1.0, 7.0, 400.0])
 def test_one_of_three_servers_an_hour_ahead_is_never_believed_whoever_answers_first(

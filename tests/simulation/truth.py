@@ -163,6 +163,8 @@ class Truth:
         others = [replica.process for replica in self._world.containerssh.replicas]
         if stamped:
             others = [process for process in others if process.pod_uid == session.creator.pod_uid]
+        if any(self._started[process] < self._set for process in others):
+            return False  # it is dated by another clock: it may own anybody
         starts = (self._started[process] + min(0.0, self._skews[process]) for process in others)
         return all(started > session.created + 5.0 for started in starts) and (
             now - self._ended[session.creator] > bound

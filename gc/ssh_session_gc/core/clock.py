@@ -142,9 +142,9 @@ class ServerClock:
         return self.low > -math.inf
 
     def latest(self, local: float) -> float:
-        """The latest that server time can be at this local reading; never behind the truth while the drift is as
-        assumed. Infinity before the first answer."""
-        return local + self.high + DRIFT * max(0.0, local - self.at)
+        """The latest that it can be on any of the API servers at this local reading, while the drift is as assumed.
+        Infinity before the first answer."""
+        return local + self.high + APART + DRIFT * max(0.0, local - self.at)
 
     def now(self, local: float) -> float:
         """Server time in epoch seconds at this local reading; at most a second behind the truth, never ahead
