@@ -18,6 +18,7 @@ from ssh_session_gc.sandbox.node.programs import PROGRAM, Process, Program
 from ssh_session_gc.selectors import Selector
 from tests.simulation.garble import Garble
 from tests.simulation.nemesis import Nemesis
+from tests.simulation.oddities import Oddities
 from tests.simulation.telling import Telling
 from tests.simulation.upheaval import Upheaval
 
@@ -48,6 +49,7 @@ class Happenings:
         self.nemesis = Nemesis(rng, world, kubeconfig, collectors)
         self.garble = Garble(rng, world, logs=telling.logs, gauge=telling.gauge)
         self._mode = telling.mode
+        self._oddities = Oddities(rng, world)
         self.upheaval = Upheaval(rng, world, self.open, clock_set)
         for kubelet in world.kubelets.values():
             kubelet.started.subscribe(self._reconnect)
@@ -85,6 +87,7 @@ class Happenings:
             **self.nemesis.weights(),
             **self.garble.weights(),
             **self.upheaval.weights(),
+            **self._oddities.weights(),
         }
         if self._mode == "session":
             weights |= {self.hang_up: 8, self.start_another: 8}

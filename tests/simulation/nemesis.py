@@ -15,6 +15,11 @@ from ssh_session_gc.sandbox.api.authorization import ADMIN
 from tests.simulation.virtual import CALLER, VirtualLoop
 
 NAMESPACES = ("ssh-sessions", "containerssh")
+PERMISSIONS = (
+    *(("list", "pods"), ("watch", "pods"), ("get", "pods"), ("delete", "pods"), ("get", "pods/log")),
+    *(("list", "deployments"), ("watch", "deployments"), ("get", "deployments"), ("create", "events")),
+)
+"""What the collectors may do, and may not for a while."""
 
 
 class Nemesis:
@@ -50,6 +55,7 @@ class Nemesis:
             # Requests
             self.refuse: 3,
             self.refuse_lease: 2,
+            self.forbid: 2,
             self.spoil: 2,
             self.wrong_date: 1,
             self.rotate_token: 1,
@@ -124,6 +130,13 @@ class Nemesis:
         times = self._rng.randint(1, 6)
         retry_after = self._rng.choice([None, 1, 40])
         self._world.faults.add(Fault("status", verb=verb, code=code, times=times, retry_after=retry_after))
+
+    def forbid(self) -> None:
+        """A permission is taken away, and granted again after a while."""
+        verb, resource = self._rng.choice(PERMISSIONS)
+        where = self._namespace() if resource.startswith("pods") else None
+        fault = self._world.faults.add(Fault("status", verb=verb, resource=resource, namespace=where, code=403))
+        self._loop.call_later(self._rng.choice([20.0, 90.0, 200.0]), self._world.faults.lift, fault)
 
     def refuse_lease(self) -> None:
         """One collector cannot read or write the lease for a while, and reaches everything else."""

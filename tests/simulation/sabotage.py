@@ -5,6 +5,7 @@ one forgets, simplifies or gets backwards.
 """
 
 import asyncio
+import dataclasses
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -16,11 +17,13 @@ from ssh_session_gc.cluster import owner_pods, reads
 from ssh_session_gc.cluster.owner_pods import OwnerPods
 from ssh_session_gc.cluster.reads import read_owners
 from ssh_session_gc.cluster.sessions import SessionPods
+from ssh_session_gc.cluster.source import Source
 from ssh_session_gc.cluster.workload import OwnerWorkload
 from ssh_session_gc.core import owners, ownership
+from ssh_session_gc.core.clock import ServerClock
 from ssh_session_gc.core.connections import Connection
 from ssh_session_gc.core.election import may_take
-from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Session
+from ssh_session_gc.core.model import Incarnation, Ownership, OwnerState, Session, Verdict
 from ssh_session_gc.core.owners import OwnerPod, Owners
 from ssh_session_gc.core.rules import judge
 from ssh_session_gc.daemon import election, validation
@@ -35,6 +38,7 @@ from ssh_session_gc.kube.pods import owner_pod
 from ssh_session_gc.kube.reflector import Reflector
 from ssh_session_gc.kube.servertime import ServerTime
 from ssh_session_gc.kube.wire import Pod
+from ssh_session_gc.settings import DryRun, Settings
 from tests.simulation import mishearing
 from tests.simulation.replacing import replace
 
@@ -154,6 +158,11 @@ def no_clock_tolerance() -> None:
     replace(judge, "ownership", exact)
 
 
+def nobody_serves_without_the_label() -> None:
+    """Only those Pods own that the workload's selector matches."""
+    replace(reads, "needs_full_list", lambda *_: False)
+
+
 def no_gap() -> None:
     """It is forgotten that nobody watched for a while."""
     follow = Owners.listed
@@ -207,6 +216,41 @@ def keep_is_for_ever_as_it_was() -> None:
                 self.changes.tell(uid)
 
     replace(SessionPods, "changed", first)
+
+
+def any_creation() -> None:
+    """A creationTimestamp is believed, whoever saw the session appear."""
+    replace(SessionPods, "_dated", lambda _, session, __: session)
+
+
+def ages_with_the_clock() -> None:
+    """Where the API server's clock is set, everybody is older or younger at once."""
+    replace(SessionPods, "clock_moved", Source.clock_moved)
+
+
+def first_clock_counts() -> None:
+    """What contradicts the answer that came first is not listened to."""
+    replace(ServerClock, "_contradicted", lambda self, *_: self)
+
+
+def dry_run_deletes() -> None:
+    """A dry run is none."""
+    begin = Deleter.__init__
+
+    def earnest(self: Deleter, api: Api, settings: Settings, elector: Elector) -> None:
+        begin(self, api, dataclasses.replace(settings, dry_run=DryRun.NONE), elector)
+
+    replace(Deleter, "__init__", earnest)
+
+
+def settled_for_ever() -> None:
+    """What was deleted once is never deleted again, whatever a backup brings back."""
+    settle = Queue.settle
+
+    def once(self: Queue, uid: str, verdict: Verdict, *_: Any) -> None:
+        settle(self, uid, verdict)
+
+    replace(Queue, "settle", once)
 
 
 def any_date() -> None:
@@ -303,6 +347,12 @@ SABOTAGES: dict[str, int] = {
     "sidecar_is_owner": 93,
     "no_clock_tolerance": 11,
     "no_gap": 115,
+    "nobody_serves_without_the_label": 1,
+    "any_creation": 1,
+    "ages_with_the_clock": 1,
+    "first_clock_counts": 1,
+    "dry_run_deletes": 1,
+    "settled_for_ever": 1,
     "out_of_step_is_known": 7,
     "no_uid": 1,
     "no_version": 1,

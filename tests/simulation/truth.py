@@ -112,6 +112,8 @@ class Truth:
                 return "it is kept on purpose"
             case Reason.ABANDONED if now - self._left(session) < policy.abandoned_grace - BY_STATUS:
                 return f"its user has left {now - self._left(session):.3f} s ago"
+            case Reason.FINISHED if session.uid not in self.shells:
+                return ""  # a backup brought it back after its end, and it never ran
             case Reason.FINISHED if not session.finished:
                 return "it has not finished"
             case Reason.FINISHED if self._over_for(self.shells[session.uid]) < policy.finished_grace - BY_STATUS:
@@ -153,6 +155,8 @@ class Truth:
             return False
         timeout = self._policy.start_timeout + BY_STATUS
         late = shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout
+        if late and self._set > session.created:
+            return False  # by one clock or the other it was not
         if late and self._policy.start_timeout:
             return now - session.created > self._policy.start_timeout + bound
         if self._said(session, bound) or self._counted(bound):
