@@ -275,6 +275,11 @@ def test_a_clock_that_is_set_moves_the_moments() -> None:
     assert (moved.ended, moved.given_up) == (T + 3605, T + 3665)
     assert moved.first == T
     assert moved.opened == Moment(T, T + 3600)
+    # What was said of one that nobody knows yet moves as well.
+    known.connections.hear(line(Said.CONNECTED, 7), A)
+    known.connections.moved(-60.0)
+    known.add("late", number=7)
+    assert known.connections.of("late").opened == Moment(T, T - 60)
 
 
 def test_a_clock_that_is_set_makes_nothing_of_what_was_not_said() -> None:

@@ -193,3 +193,16 @@ async def test_a_machine_that_slept_makes_nobody_younger(tmp_path: Path) -> None
         s.world.faults.end_watches()
         await advance(60)
         await s.collected(alice="OverAge")
+
+
+async def test_a_log_is_read_on_though_the_clocks_were_set_back(tmp_path: Path) -> None:
+    async with scene(tmp_path, stamp=True) as s:
+        await s.open("alice")
+        await advance(60)
+        s.world.set_clock(-3600.0)
+        s.world.faults.end_watches()
+        await advance(60)
+        [bob] = await s.open("bob")
+        s.world.leave(bob)
+        await advance(120)
+        await s.collected(bob="Abandoned")

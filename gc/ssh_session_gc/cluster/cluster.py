@@ -89,6 +89,7 @@ class Cluster:
             for source in (self.sessions, self.workload, self.owner_pods):
                 source.clock_moved(seconds)
             self.connections.moved(seconds)
+            self._logs.clock_moved(seconds)
             self._gauge.clock_moved()
             self._settle()
         if self._api.time.sure:

@@ -75,7 +75,12 @@ class Connections:
                 opened=later(known.opened),
                 closed=later(known.closed),
                 given_up=None if known.given_up is None else known.given_up + seconds,
+                superseded=None if known.superseded is None else known.superseded + seconds,
             )
+        for about, lines in self._room.items():
+            self._room[about] = {
+                who: msgspec.structs.replace(line, at=line.at + seconds) for who, line in lines.items()
+            }
 
     def _note(self, uid: str) -> None:
         session = self._sessions[uid]

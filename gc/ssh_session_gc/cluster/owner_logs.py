@@ -105,6 +105,13 @@ class OwnerLogs:
                 asyncio.get_running_loop().call_later(DRAIN, task.cancel)
         self._tell()
 
+    def clock_moved(self, seconds: float) -> None:
+        """Reads the logs anew where the clock was set back. The nodes' may have been, too, and then a log that is read
+        on from its last line has nothing new for as long as that takes."""
+        if seconds < 0:
+            for task in self._following.values():
+                task.cancel()
+
     def _done(self, run: Run, _: "asyncio.Task[None]") -> None:
         self._following.pop(run, None)
         self._ending.discard(run)
