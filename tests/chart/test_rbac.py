@@ -284,9 +284,11 @@ async def alice_is_not_ownerless(made: World, gc: Running) -> None:
 
 
 async def an_owner_without_its_label_cannot_be_looked_up(made: World, gc: Running) -> None:
-    made.open("alice")
+    process = made.containerssh.replicas[0].process
+    owner, stamp = process.pod, "ssh-session-gc/owner-pod-"
+    # Only the one creator of a session that is stamped is looked up by its name.
+    made.open("alice", annotations={f"{stamp}uid": process.pod_uid, f"{stamp}name": owner})
     await advance(5)
-    owner = made.containerssh.replicas[0].process.pod
 
     def quarantine(pod: Document) -> None:
         pod["metadata"]["labels"] = {"quarantined": "true"}

@@ -164,7 +164,8 @@ async def test_normal_sessions_among_hostile_ones(tmp_path: Path) -> None:
 async def test_a_session_that_goes_bad_again_and_again(tmp_path: Path) -> None:
     async with scene(tmp_path) as s:
         [alice] = await s.open("alice")
-        plain = s.world.store.get(PODS, SESSIONS, alice.name)
+        plain = deepcopy(s.world.store.get(PODS, SESSIONS, alice.name))
+        plain["metadata"]["labels"]["containerssh_connection_id"] = "f" * 32  # with alice's it would replace her
         put(s, plain, "mallory", lambda _: None)
         await eventually(lambda: "mallory" in seen(s))
         for spoil in UNREADABLE.values():

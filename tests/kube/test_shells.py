@@ -154,6 +154,11 @@ NEVER = {"restartPolicy": "Never"}
         ("Ready", status("Running", shell(RUNNING), **ready(START, "True")), {}, NONE),
         ("nobody knows", status("Running", shell(RUNNING), **ready(START, "Unknown")), {}, NONE),
         ("not Ready, since when?", status("Running", shell(RUNNING), **ready(None)), {}, NONE),
+        ("not Ready, as its node is lost", status("Running", shell(RUNNING), conditions=[
+            *ready(CREATED)["conditions"], *ready(START, "True", "ContainersReady")["conditions"]]), {}, NONE),
+        ("not Ready, nor are its containers", status("Running", shell(RUNNING), conditions=[
+            *ready(CREATED)["conditions"], *ready(CREATED, "False", "ContainersReady")["conditions"]]), {},
+         STARTED_NEVER),
         ("not Ready, since long before it was", status("Running", shell(RUNNING), **ready(EPOCH)), {}, NONE),
         ("not Ready, and restarted", status("Running", shell(RUNNING, BROKEN, 1), **ready(CREATED)), {}, NONE),
         ("other conditions", status("Running", shell(RUNNING), **ready(CREATED, kind="Healthy")), {}, NONE),

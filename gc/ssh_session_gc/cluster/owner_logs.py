@@ -106,8 +106,8 @@ class OwnerLogs:
         self._tell()
 
     def clock_moved(self, seconds: float) -> None:
-        """Reads the logs anew where the clock was set back. The nodes' may have been, too, and then a log that is read
-        on from its last line has nothing new for as long as that takes."""
+        """Reads the logs anew where the clock was set back. The nodes' may have been, too: then a log that is read on
+        from its last line has nothing new for as long as that takes."""
         if seconds < 0:
             for task in self._following.values():
                 task.cancel()

@@ -91,7 +91,7 @@ def _could(owner: Incarnation, case: Case) -> tuple[bool, str]:
     by = "; its log names the session's connection" if told else ""
     if (idle := case.known.owners.idle.get(owner.run)) is not None:
         by += f"; nobody has been connected to it since {case.at(idle.since)}, by its metrics"
-    ended, start = owner.finished, case.at(owner.earliest_start) if owner.earliest_start else "nobody knows when"
+    ended, start = owner.finished, case.at(owner.earliest_start)
     if ended is None:
         return True, {
             OwnerState.RUNNING: f"was running when it was created, since {start}, and still is",

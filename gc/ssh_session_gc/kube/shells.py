@@ -140,6 +140,8 @@ def _never_ready(conditions: list[Condition] | None, status: ContainerStatus, st
     nothing: it turns with the node's health."""
     if status.restart_count or state.running is None or state.running.started_at is None:
         return False
+    if any(each.type == "ContainersReady" and each.status != "False" for each in conditions or ()):
+        return False  # its containers are, and only its node does not report
     for condition in conditions or ():
         if condition.type == "Ready" and condition.status == "False" and condition.last_transition_time:
             # The kubelet turns it, or the control plane where the node is lost. What is from long before its Pod is

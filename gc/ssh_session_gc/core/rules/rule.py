@@ -35,8 +35,8 @@ class Case(NamedTuple):
     now: float
 
     def at(self, instant: float) -> str:
-        """A moment, as short as it can be said."""
-        return format_clock(instant, self.now)
+        """A moment, as short as it can be said. 0 is a start that no clock tells (``owners.incarnations``)."""
+        return format_clock(instant, self.now) if instant else "nobody knows when"
 
 
 def no_fresh_read(_: Session, __: Known, ___: Policy) -> bool:
