@@ -25,6 +25,8 @@ BY_STATUS = 1.0
 """Seconds by which a time in a status may be early: it is cut to whole ones."""
 BY_DATE = 2.0
 """Seconds by which a session may seem older than it is: its date is cut to whole ones, and API servers are apart."""
+NOTICED = 90.0
+"""Seconds in which collectors notice that a clock was set; who comes meanwhile is dated by either."""
 BY_SUCCESSOR = 3.0
 """Seconds by which an owner may seem to have ended early whose end nobody saw: it had when the next one in its Pod
 started, and that start is taken for as early as the clocks allow."""
@@ -153,7 +155,7 @@ class Truth:
             return shell is None or now - self._ended.get(shell, 0.0) > bound
         if not self._world.kubelets[pod["spec"]["nodeName"]].connected.is_set():
             return False
-        if session.created < self._set:
+        if session.created < self._set + NOTICED:
             # By one clock or the other it has started in time, and may be anybody's: only a log tells.
             return self._said(session, bound)
         timeout = self._policy.start_timeout + BY_STATUS
