@@ -48,8 +48,8 @@ class Upheaval:
         """The API server's clock is set, and so are the nodes' or not. Who is there was dated by another one."""
         self._dated |= self._world.containerssh.sessions.keys()
         wrong = self._wrong()
-        # A node that is a little beyond the tolerance is not seen through; one that is far off shows.
-        self._world.set_clock(wrong, nodes=abs(wrong) < 100.0 or self._rng.random() < 0.5)
+        # A node that is somewhat beyond the tolerance is seen through only as far as it shows; an hour does.
+        self._world.set_clock(wrong, nodes=abs(wrong) < 1000.0 or self._rng.random() < 0.5)
         self._was_set()
 
     def _wrong(self) -> float:
