@@ -23,18 +23,18 @@ from tests.simulation.replacing import replace
 
 SABOTAGES: dict[str, int] = {
     "silence_is_an_end": 2,
-    "any_id_in_a_line": 2,
+    "any_id_in_a_line": 42,
     "oldest_run_wrote_it": 4,
     "superseded_in_session_mode": 6,
     "persistent_is_abandoned": 12,
     "waits_for_a_silent_log": 10,
-    "no_room_for_lines": 110,
+    "no_room_for_lines": 297,
     "one_count_for_ever": 139,
     "one_owner_suffices": 19,
     "no_answer_is_nobody": 3,
-    "younger_than_the_count": 48,
+    "younger_than_the_count": 112,
     "somebody_in_between": 7,
-    "counts_without_a_fresh_read": 164,
+    "counts_without_a_fresh_read": 143,
     "had_nobody_when_it_ended": 23,
 }
 """Their names, each with the first seed that notices it."""
