@@ -123,6 +123,18 @@ async def test_what_seemed_to_start_in_the_future_is_right_where_our_clock_was_b
     assert started(pods) == AHEAD
 
 
+async def test_what_is_over_has_ended_by_now_whatever_its_node_says() -> None:
+    pods, _ = source()
+    pods.changed(session(started=T, finished=AHEAD, phase="Failed"))
+    seen = pods.by_uid["u"].finished
+    assert seen == pytest.approx(T, abs=1)
+    await advance(30)
+    pods.changed(session(started=T, finished=AHEAD, phase="Failed", keep=True))
+    assert pods.by_uid["u"].finished == seen
+    pods.changed(session(uid="v", started=T, finished=T + 10, phase="Failed"))
+    assert pods.by_uid["v"].finished == T + 10
+
+
 def created(pods: SessionPods, uid: str = "u") -> float:
     return pods.by_uid[uid].created
 

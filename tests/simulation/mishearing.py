@@ -28,7 +28,6 @@ SABOTAGES: dict[str, int] = {
     "superseded_in_session_mode": 6,
     "persistent_is_abandoned": 12,
     "waits_for_a_silent_log": 10,
-    "no_room_for_lines": 297,
     "one_count_for_ever": 139,
     "one_owner_suffices": 19,
     "no_answer_is_nobody": 3,
@@ -110,14 +109,6 @@ def waits_for_a_silent_log() -> None:
         return read(*args, **more, silence=math.inf)
 
     replace(owner_logs, "read", patient)
-
-
-def no_room_for_lines() -> None:
-    """What is said of a session that is not there yet is not kept."""
-    replace(Connections, "_keep", lambda *_: None)
-
-
-# Metrics
 
 
 def one_count_for_ever() -> None:

@@ -123,6 +123,10 @@ class SessionPods(Source):
         if (started := session.started) is not None and (before is not None or started > now + 1.0):
             seen = math.inf if before is None or before.started is None else before.started
             session = _with_start(session, self._start(session.uid, started, seen, now))
+        if session.finished is not None and session.finished > now + CUT:
+            # It is over, and yet to come by its node's clock: since when is what was seen of it.
+            seen = math.inf if before is None or before.finished is None else before.finished
+            session = msgspec.structs.replace(session, finished=min(seen, now))
         if session.invalid and (before is None or before.invalid != session.invalid):
             self._metrics.invalid_annotations.inc(len(session.invalid))
             log.warning(
