@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from ssh_session_gc.cluster import connections, owner_gauge, owner_logs
-from ssh_session_gc.cluster.connections import Connections
 from ssh_session_gc.cluster.owner_logs import OwnerLogs
 from ssh_session_gc.containerssh import log
 from ssh_session_gc.core import candidates, gauge, ownership
@@ -109,6 +108,9 @@ def waits_for_a_silent_log() -> None:
         return read(*args, **more, silence=math.inf)
 
     replace(owner_logs, "read", patient)
+
+
+# Metrics
 
 
 def one_count_for_ever() -> None:
