@@ -123,7 +123,7 @@ class SessionPods(Source):
         if (started := session.started) is not None and (before is not None or started > now + 1.0):
             seen = math.inf if before is None or before.started is None else before.started
             session = _with_start(session, self._start(session.uid, started, seen, now))
-        if session.finished is not None and session.finished > now + CUT:
+        if self._certain and session.finished is not None and session.finished > now + CUT:
             # It is over, and yet to come by its node's clock: since when is what was seen of it.
             seen = math.inf if before is None or before.finished is None else before.finished
             session = msgspec.structs.replace(session, finished=min(seen, now))
@@ -149,9 +149,12 @@ class SessionPods(Source):
             return
         self._certain = True
         self._appeared.clear()
-        latest = self._time.latest()
-        for uid, session in self.by_uid.items():
-            self.by_uid[uid] = _created(session, min(session.created, latest), session.dated)
+        latest, now = self._time.latest(), self._time.now()
+        for uid, known in self.by_uid.items():
+            session = _created(known, min(known.created, latest), known.dated)
+            if session.finished is not None and session.finished > now + CUT:
+                session = msgspec.structs.replace(session, finished=now)
+            self.by_uid[uid] = session
 
     def clock_moved(self, seconds: float) -> None:
         """Leaves everybody as old as before, and moves the starts that were dated by the API server's clock."""
@@ -168,6 +171,9 @@ class SessionPods(Source):
                 if session.deletion is not None:
                     end = max(session.deletion, session.deletion + moved)
                     session = msgspec.structs.replace(session, deletion=end)
+                if session.finished is not None:
+                    over = min(now, max(session.finished, session.finished + moved))
+                    session = msgspec.structs.replace(session, finished=over)
             if started is not None:
                 said, seen = (self._said[uid], started + seconds) if uid in self._said else (started, started)
                 if session is not known:
@@ -237,11 +243,13 @@ def _as_known(session: Session, known: Session) -> Session:
     if known.dated is None:
         return session
     # What the Pod says may be by the time that was, or by that which is. It started by the one by which that is
-    # earlier, and the grace of its deletion ends by the one by which that is later.
-    moved, started, deletion = known.created - known.dated, session.started, session.deletion
+    # earlier; it ended, and the grace of its deletion does, by the one by which that is later.
+    moved, started = known.created - known.dated, session.started
+    finished, deletion = session.finished, session.deletion
     return msgspec.structs.replace(
         session,
         started=None if started is None else min(started, started + moved),
+        finished=None if finished is None else max(finished, finished + moved),
         deletion=None if deletion is None else max(deletion, deletion + moved),
     )
 

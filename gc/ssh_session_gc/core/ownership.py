@@ -34,7 +34,8 @@ def ownership(session: Session, known: Owners, tolerance: float, connection: Con
     """
     if told := by_log(session, known, connection, tolerance):
         return told
-    latest, stamp = session.created_by + tolerance, session.stamp_uid
+    created, dated, stamp = session.created, session.dated, session.stamp_uid
+    latest = (created if dated is None or dated < created else dated) + tolerance  # created_by, which is asked often
     candidates = known.by_pod.get(stamp, NOBODY) if stamp else known.anybody
     alive = candidates.alive(latest)
     if alive is not None and alive.idle is None:
