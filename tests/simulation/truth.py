@@ -156,8 +156,8 @@ class Truth:
         if not self._world.kubelets[pod["spec"]["nodeName"]].connected.is_set():
             return False
         if session.created < self._set + NOTICED:
-            # By one clock or the other it has started in time, and may be anybody's: only a log tells.
-            return self._said(session, bound)
+            # By one clock or the other it has started in time, may be anybody's, and what was said is yet to come.
+            return False
         timeout = self._policy.start_timeout + BY_STATUS
         late = shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout
         if late and self._policy.start_timeout:
