@@ -26,7 +26,7 @@ SABOTAGES: dict[str, int] = {
     "oldest_run_wrote_it": 4,
     "superseded_in_session_mode": 6,
     "persistent_is_abandoned": 12,
-    "waits_for_a_silent_log": 10,
+    "waits_for_a_silent_log": 90,
     "one_count_for_ever": 139,
     "one_owner_suffices": 19,
     "no_answer_is_nobody": 3,

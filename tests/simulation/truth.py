@@ -38,6 +38,8 @@ class Truth:
     def __init__(self, world: World, policy: Policy, telling: Telling) -> None:
         self._world, self._policy, self._telling = world, policy, telling
         self._now = world.store.true_now
+        self._apart = False
+        """Whether nodes were ever far ahead of the API server."""
         self._set = -math.inf
         """When an API server's clock was set last. What had ended before that may seem to have ended at any time."""
         self.hidden: Container[str] = ()
@@ -77,6 +79,7 @@ class Truth:
     def clock_set(self) -> None:
         """Notes that an API server's clock was set."""
         self._set = self._now()
+        self._apart |= any(kubelet.skew > NOTICED for kubelet in self._world.kubelets.values())
 
     def wrong(self, pod: Object, verdict: Verdict, policy: Policy, *, stranger: bool) -> str:
         """What is wrong with deleting this Pod now by this verdict and these limits; "" where nothing is.
@@ -156,8 +159,9 @@ class Truth:
         if not self._world.kubelets[pod["spec"]["nodeName"]].connected.is_set():
             return False
         if session.created < self._set + NOTICED:
-            # By one clock or the other it has started in time, may be anybody's, and what was said is yet to come.
-            return False
+            # By one clock or the other it has started in time, and may be anybody's: only a log tells, and that of a
+            # node that was far ahead may have told what is yet to come.
+            return not self._apart and self._said(session, bound)
         timeout = self._policy.start_timeout + BY_STATUS
         late = shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout
         if late and self._policy.start_timeout:
