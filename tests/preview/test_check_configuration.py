@@ -44,6 +44,7 @@ def ours(**more: Any) -> Settings:
         (OURS, theirs(namespace="guests"), "--session-namespace guests, or name its workload with --owner"),
         # It may be told another one for each connection, or makes no Pods.
         (OURS, Configuration(backend="docker", namespace="default", config_server=True), ""),
+        (OURS, theirs(namespace="guests", console=1, config_server=True), ""),
         (OURS, theirs(console=1), "--session-container 1"),
         (ours(session_container="1"), theirs(console=1), ""),
         (ours(session_container="1"), theirs(), "--session-container 0"),

@@ -125,7 +125,10 @@ class Campaign:
                 clock_set=self._truth.clock_set,
             )
             self._truth.hidden, self._truth.unread = self._happenings.quarantined, self._happenings.garble.rotated
-            self._truth.misdated = self._happenings.upheaval.unknowable
+            self._truth.misdated, self._truth.late = (
+                self._happenings.upheaval.unknowable,
+                self._happenings.upheaval.late,
+            )
             self._stand_between()
             self._happenings.deploy()
             await self._world.ready()
@@ -265,7 +268,7 @@ class Campaign:
             sessions = replica.daemon.cluster.sessions
             # As soon as a watch goes on it may bring what happened before.
             if uid not in sessions.by_uid or self._loop.time() - PROMPT < sessions._backlog[0]:
-                self._happenings.upheaval.unknowable.add(uid)
+                self._happenings.upheaval.heard_late(uid)
 
     def _lease_changed(self, change: Change) -> None:
         """Whoever takes the lease must be alone: nobody else thinks that it may delete."""
@@ -374,7 +377,7 @@ class Campaign:
             compare(replica, self._world)
         # Whoever asks for the lease again and again does so on one spare connection after the other.
         # Whoever is not sure of the time asks for it once more on a new one.
-        asked = 3 if max(self._world.faults.clocks) < 1.0 else 30
+        asked = 1 if max(self._world.faults.clocks) < 1.0 else 30
         spare = Counter({"RequestHandler.start": SPARE * len(self._replicas) if self._elections else asked})
         streams = 2 if self._setting.owner is None else 3
         watches = Counter({"watches": self._world.server.watches - streams * len(self._replicas)})

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ssh_session_gc.cluster import connections, owner_gauge, owner_logs
+from ssh_session_gc.cluster.connections import Connections
 from ssh_session_gc.cluster.owner_logs import OwnerLogs
 from ssh_session_gc.containerssh import log
 from ssh_session_gc.core import candidates, gauge, ownership
@@ -27,6 +28,7 @@ SABOTAGES: dict[str, int] = {
     "superseded_in_session_mode": 6,
     "persistent_is_abandoned": 12,
     "waits_for_a_silent_log": 90,
+    "no_room_for_lines": 152,
     "one_count_for_ever": 139,
     "one_owner_suffices": 19,
     "no_answer_is_nobody": 3,
@@ -108,6 +110,14 @@ def waits_for_a_silent_log() -> None:
         return read(*args, **more, silence=math.inf)
 
     replace(owner_logs, "read", patient)
+
+
+# Metrics
+
+
+def no_room_for_lines() -> None:
+    """What is said of a session that is not there yet is not kept."""
+    replace(Connections, "_keep", lambda *_: None)
 
 
 # Metrics

@@ -23,7 +23,7 @@ TTLS = {"90s": 90.0, "10m": 600.0, "3h": 10800.0}
 """What may stand in the annotation and is a duration; anything else is longer than any limit, or cannot be read."""
 BY_STATUS = 1.0
 """Seconds by which a time in a status may be early: it is cut to whole ones."""
-BY_DATE = 2.0
+BY_DATE = 1.5
 """Seconds by which a session may seem older than it is: its date is cut to whole ones, and API servers are apart."""
 NOTICED = 90.0
 """Seconds in which collectors notice that a clock was set; who comes meanwhile is dated by either."""
@@ -46,6 +46,8 @@ class Truth:
         """uids of owner Pods that have lost their label: nobody follows what they say."""
         self.misdated: Container[str] = ()
         """uids of sessions whose age nobody can know."""
+        self.late: Container[str] = ()
+        """uids of sessions that a collector heard of late: to it they may be younger than they are."""
         self.unread: Container[str] = ()
         """Connections whose lines may be in a file that nobody reads any more."""
         self._empty_since: float | None = None
@@ -148,7 +150,7 @@ class Truth:
 
     def tellable(self, session: TrueSession, *, stamped: bool, bound: float) -> bool:
         """Whether the outside has shown for ``bound`` seconds by now that it is an orphan."""
-        if self.excepted(session) or session.uid in self.misdated:
+        if self.excepted(session):
             return False
         pod = self.pod(session)
         assert pod is not None
@@ -164,11 +166,12 @@ class Truth:
             return not self._apart and self._said(session, bound)
         timeout = self._policy.start_timeout + BY_STATUS
         late = shell is None or self._started[shell] - session.created + min(0.0, self._skews[shell]) > timeout
-        if late and self._policy.start_timeout:
+        undated = session.uid in self.misdated or session.uid in self.late
+        if late and self._policy.start_timeout and not undated:
             return now - session.created > self._policy.start_timeout + bound
         if self._said(session, bound) or self._counted(bound):
             return True
-        if session.creator.alive or session.given_up or session.closed:
+        if undated or session.creator.alive or session.given_up or session.closed:
             return False  # its creator gave it up: nobody but its age can tell
         # Without the stamp, any owner that is old enough may have made it.
         others = [replica.process for replica in self._world.containerssh.replicas]

@@ -23,7 +23,9 @@ class Upheaval:
         self._rng, self._world, self._open, self._was_set = rng, world, open_session, was_set
         self._dated: set[str] = set()
         self.unknowable: set[str] = set()
-        """uids of sessions that a wrong clock dated before a collector began that had not seen them appear."""
+        """uids of those that a wrong clock dated and that a collector has not seen appear."""
+        self.late: set[str] = set()
+        """uids of sessions that a collector heard of late, or that were there before it."""
 
     def weights(self) -> dict[Callable[[], Any], float]:
         """Everything that may happen, and how often in proportion."""
@@ -39,6 +41,12 @@ class Upheaval:
         finally:
             self._world.store.dates_ahead = 0.0
             self._dated |= self._world.containerssh.sessions.keys() - before
+
+    def heard_late(self, uid: str) -> None:
+        """A collector has not seen this session appear."""
+        self.late.add(uid)
+        if uid in self._dated:
+            self.unknowable.add(uid)
 
     def collector_begins(self) -> None:
         """A collector begins that believes whatever its first list says."""

@@ -211,6 +211,12 @@ def _container_names(data: bytes | msgspec.Raw) -> tuple[str, ...] | None:
     return tuple(names) if names and len(names) == len(each) else None
 
 
+def likely_owner(containers: Sequence[str]) -> str:
+    """Of the names of a Pod's containers, ContainerSSH's where nobody says which: ``containerssh``, or the first; ""
+    where there is none."""
+    return OWNER_CONTAINER if OWNER_CONTAINER in containers else next(iter(containers), "")
+
+
 def owner_pod(pod: Pod, wanted: str, names: Sequence[str] = ()) -> OwnerPod:
     """What this Pod of the owner workload says of the owner container.
 
@@ -219,8 +225,7 @@ def owner_pod(pod: Pod, wanted: str, names: Sequence[str] = ()) -> OwnerPod:
     Pod's first.
     """
     there = [container.name for container in pod.spec.containers]
-    likely = (*names, OWNER_CONTAINER)
-    name = wanted or next((each for each in likely if each in there), there[0] if there else likely[0])
+    name = wanted or next((each for each in names if each in there), "") or likely_owner(there) or OWNER_CONTAINER
     found = status_of(pod, name)
     state = (found and found.state) or State()
     last = (found and found.last_state) or State()

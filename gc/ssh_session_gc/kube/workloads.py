@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ssh_session_gc.core.text import printable
 from ssh_session_gc.kube.errors import Malformed
-from ssh_session_gc.kube.pods import OWNER_CONTAINER
+from ssh_session_gc.kube.pods import likely_owner
 from ssh_session_gc.kube.wire import Name, Wire, Workload, WorkloadSpec
 
 
@@ -55,8 +55,7 @@ def replicas_of(workload: Maker) -> Replicas:
     template = workload.spec.template
     made = template and template.spec
     names = [container.name for container in (made and made.containers) or ()]
-    container = OWNER_CONTAINER if OWNER_CONTAINER in names else names[0] if names else ""
-    return Replicas(selector_of(workload), container)
+    return Replicas(selector_of(workload), likely_owner(names))
 
 
 def selector_of(workload: Workload) -> str:

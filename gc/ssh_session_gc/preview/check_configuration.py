@@ -62,6 +62,8 @@ def misfits(settings: Settings, it: Configuration) -> Iterator[Finding]:
         grace, longest = format_duration(policy.abandoned_grace), format_duration(it.pod_stop)
         what = f"abandoned-grace is {grace}, and ContainerSSH tries for {longest} to delete a session"
         yield Finding(Mark.BAD, f"{what} (timeouts.podStop)", "raise --abandoned-grace above that")
+    if it.config_server:
+        return  # which may name both otherwise for each connection
     if it.namespace != settings.session_namespace and it.backend == "kubernetes":
         what = f"ContainerSSH makes its sessions in namespace {it.namespace}, not {settings.session_namespace}"
         yield Finding(Mark.BAD, what, f"--session-namespace {it.namespace}, or name its workload with --owner")

@@ -14,7 +14,7 @@ import msgspec
 
 from ssh_session_gc.containerssh.configuration import Configuration, is_label
 from ssh_session_gc.core.text import printable
-from ssh_session_gc.kube.pods import OWNER_CONTAINER
+from ssh_session_gc.kube.pods import OWNER_CONTAINER, likely_owner
 from ssh_session_gc.kube.templates import Deployed, Labelled, Place, TemplateContainer, places
 from ssh_session_gc.settings import OwnerRef, Settings
 
@@ -103,20 +103,18 @@ def suspect_in(kind: str, workload: Deployed, container: str) -> Suspect | None:
     """The container of this name, taken for ContainerSSH because an operator says so; "" is the one that the
     collector chooses by itself. None where the workload has none of that name."""
     containers = workload.spec.template.spec.containers
-    names = [each.name for each in containers]
-    name = container or (OWNER_CONTAINER if OWNER_CONTAINER in names else names[0])
+    name = container or likely_owner([each.name for each in containers])
     found = next((each for each in containers if each.name == name), None)
     return None if found is None else _suspect(kind, workload, found, [])
 
 
 def _suspect(kind: str, workload: Deployed, container: TemplateContainer, because: Sequence[str]) -> Suspect:
     spec, metadata = workload.spec.template.spec, workload.metadata
-    names = [each.name for each in spec.containers]
     file = _file(container)
     return Suspect(
         owner=OwnerRef(kind, metadata.namespace, metadata.name),
         container=container.name,
-        chosen=container.name != (OWNER_CONTAINER if OWNER_CONTAINER in names else names[0]),
+        chosen=container.name != likely_owner([each.name for each in spec.containers]),
         because=tuple(because),
         file=file,
         places=tuple(places(file, container, spec)) if file.endswith(_FORMATS) else (),
